@@ -1,0 +1,2 @@
+//! The mcplane binary.
+fn main() {}
