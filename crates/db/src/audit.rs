@@ -1,0 +1,175 @@
+//! The append-only audit log: who did what to which object, with which outcome, in which trace.
+//!
+//! Entries are chained: each hash covers the entry and the hash before it, so that a log from which somebody with access
+//! to the database removed or changed an entry no longer verifies.
+
+use mcplane_core::{Result, Timestamp};
+use sha2::{Digest as _, Sha256};
+
+use crate::open::Db;
+use crate::sql::{Arg, Row};
+
+/// One thing that somebody did or was refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Entry {
+    /// Name of the caller.
+    pub actor: String,
+    /// `create`, `delete`, `login`, …
+    pub verb: String,
+    /// `configmaps`, `roles.rbac.authorization.k8s.io`, `serviceaccounts/token`.
+    pub resource: String,
+    /// Namespace; empty for cluster-scoped things.
+    pub namespace: String,
+    /// Name; empty for collections.
+    pub name: String,
+    /// `allowed`, `denied` or `failed`.
+    pub outcome: String,
+    /// HTTP status of the answer.
+    pub code: i64,
+    /// W3C trace id of the request.
+    pub trace: String,
+    /// Address of the client.
+    pub source: String,
+    /// What a reader should know besides; never a secret.
+    pub detail: String,
+}
+
+/// An entry in its place in the log.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Record {
+    /// Place in the log, from 1, without gaps.
+    pub sequence: i64,
+    /// Milliseconds since the epoch.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// SHA-256, in hex, over the previous hash and this record.
+    pub hash: String,
+}
+
+pub(crate) const COLUMNS: &str =
+    "sequence, at, actor, verb, resource, namespace, name, outcome, code, trace, source, detail, hash";
+
+impl Record {
+    pub(crate) fn chain(sequence: i64, at: Timestamp, entry: Entry, previous_hash: &str) -> Self {
+        let hash = digest(sequence, at, &entry, previous_hash);
+        Self { sequence, at, entry, hash }
+    }
+
+    pub(crate) fn into_args(self, args: &mut Vec<Arg>) {
+        let Self { sequence, at, entry, hash } = self;
+        args.extend([Arg::from(sequence), Arg::from(at)]);
+        args.extend(
+            [entry.actor, entry.verb, entry.resource, entry.namespace, entry.name, entry.outcome].map(Arg::from),
+        );
+        args.push(Arg::from(entry.code));
+        args.extend([entry.trace, entry.source, entry.detail, hash].map(Arg::from));
+    }
+
+    fn from_row(row: &Row) -> Result<Self> {
+        let text = |column| row.text(column).map(str::to_owned);
+        Ok(Self {
+            sequence: row.int(0)?,
+            at: row.int(1)?,
+            entry: Entry {
+                actor: text(2)?,
+                verb: text(3)?,
+                resource: text(4)?,
+                namespace: text(5)?,
+                name: text(6)?,
+                outcome: text(7)?,
+                code: row.int(8)?,
+                trace: text(9)?,
+                source: text(10)?,
+                detail: text(11)?,
+            },
+            hash: text(12)?,
+        })
+    }
+}
+
+/// Each field goes in with its length, so that moving a character from one field to the next changes the digest.
+fn digest(sequence: i64, at: Timestamp, entry: &Entry, previous_hash: &str) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(sequence.to_be_bytes());
+    hasher.update(at.to_be_bytes());
+    hasher.update(entry.code.to_be_bytes());
+    for field in [
+        previous_hash,
+        &entry.actor,
+        &entry.verb,
+        &entry.resource,
+        &entry.namespace,
+        &entry.name,
+        &entry.outcome,
+        &entry.trace,
+        &entry.source,
+        &entry.detail,
+    ] {
+        hasher.update((field.len() as u64).to_be_bytes());
+        hasher.update(field.as_bytes());
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What to look for; empty fields match everything.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// Exact name of the caller.
+    pub actor: String,
+    /// Exact verb.
+    pub verb: String,
+    /// Exact resource.
+    pub resource: String,
+    /// Exact namespace.
+    pub namespace: String,
+    /// Exact name.
+    pub name: String,
+    /// Exact trace id.
+    pub trace: String,
+    /// Not before, in milliseconds since the epoch.
+    pub since: Timestamp,
+    /// Only entries before this place in the log; 0 for the newest.
+    pub before: i64,
+    /// At most so many.
+    pub limit: i64,
+}
+
+impl Db {
+    /// Records that match, newest first.
+    pub async fn audit(&self, query: &Query) -> Result<Vec<Record>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM audit WHERE ($1 = '' OR actor = $1) AND ($2 = '' OR verb = $2) \
+             AND ($3 = '' OR resource = $3) AND ($4 = '' OR namespace = $4) AND ($5 = '' OR name = $5) \
+             AND ($6 = '' OR trace = $6) AND at >= $7 AND ($8 = 0 OR sequence < $8) ORDER BY sequence DESC LIMIT $9"
+        );
+        let text = [&query.actor, &query.verb, &query.resource, &query.namespace, &query.name, &query.trace];
+        let mut args: Vec<Arg> = text.into_iter().map(|t| Arg::from(t.as_str())).collect();
+        args.extend([query.since, query.before, query.limit].map(Arg::from));
+        self.fetch(sql, args).await?.iter().map(Record::from_row).collect()
+    }
+
+    /// Recomputes the chain. `Ok(n)` with the number of entries when it holds, otherwise the first entry that doesn't.
+    pub async fn verify_audit(&self) -> Result<std::result::Result<i64, Record>> {
+        const PAGE: i64 = 1000;
+        let (mut sequence, mut hash) = (0, String::new());
+        loop {
+            let sql = format!("SELECT {COLUMNS} FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT {PAGE}");
+            let page = self.fetch(sql, vec![Arg::from(sequence)]).await?;
+            for row in &page {
+                let record = Record::from_row(row)?;
+                if record.sequence != sequence + 1
+                    || record.hash != digest(sequence + 1, record.at, &record.entry, &hash)
+                {
+                    return Ok(Err(record));
+                }
+                sequence = record.sequence;
+                hash = record.hash;
+            }
+            if page.len() < PAGE as usize {
+                return Ok(Ok(sequence));
+            }
+        }
+    }
+}

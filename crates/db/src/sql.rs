@@ -1,0 +1,233 @@
+//! The few functions that every query passes through, so that each query is compiled once and not once per database.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use mcplane_core::Result;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Arguments as _, AssertSqlSafe, Row as _};
+
+use crate::error::from_sqlx;
+
+/// Which database speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// The embedded one.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// A bound argument. Times are milliseconds, booleans 0 or 1: both databases agree on those.
+#[derive(Debug, Clone)]
+pub enum Arg {
+    /// Text.
+    Text(Cow<'static, str>),
+    /// Shared text, without a copy until it is bound.
+    Shared(Arc<str>),
+    /// A number.
+    Int(i64),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A text that may be absent.
+    OptionalText(Option<Arc<str>>),
+}
+
+impl From<&str> for Arg {
+    fn from(text: &str) -> Self {
+        Self::Text(Cow::Owned(text.to_owned()))
+    }
+}
+impl From<String> for Arg {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
+}
+impl From<Arc<str>> for Arg {
+    fn from(text: Arc<str>) -> Self {
+        Self::Shared(text)
+    }
+}
+impl From<i64> for Arg {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+impl From<bool> for Arg {
+    fn from(flag: bool) -> Self {
+        Self::Int(i64::from(flag))
+    }
+}
+impl From<Option<Arc<str>>> for Arg {
+    fn from(text: Option<Arc<str>>) -> Self {
+        Self::OptionalText(text)
+    }
+}
+impl From<Vec<u8>> for Arg {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+/// A row of either database. Columns are read by position.
+#[derive(Debug)]
+pub struct Row(Repr);
+
+#[derive(Debug)]
+enum Repr {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    /// A number that is never null.
+    pub fn int(&self, column: usize) -> Result<i64> {
+        match &self.0 {
+            Repr::Sqlite(row) => row.try_get(column),
+            Repr::Postgres(row) => row.try_get(column),
+        }
+        .map_err(from_sqlx)
+    }
+
+    /// A text that is never null.
+    pub fn text(&self, column: usize) -> Result<&str> {
+        match &self.0 {
+            Repr::Sqlite(row) => row.try_get(column),
+            Repr::Postgres(row) => row.try_get(column),
+        }
+        .map_err(from_sqlx)
+    }
+
+    /// A text that may be null.
+    pub fn optional_text(&self, column: usize) -> Result<Option<&str>> {
+        match &self.0 {
+            Repr::Sqlite(row) => row.try_get(column),
+            Repr::Postgres(row) => row.try_get(column),
+        }
+        .map_err(from_sqlx)
+    }
+
+    /// Bytes that are never null.
+    pub fn bytes(&self, column: usize) -> Result<&[u8]> {
+        match &self.0 {
+            Repr::Sqlite(row) => row.try_get(column),
+            Repr::Postgres(row) => row.try_get(column),
+        }
+        .map_err(from_sqlx)
+    }
+}
+
+/// A connection of either database.
+pub(crate) enum Connection<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Connection<'_> {
+    pub(crate) async fn fetch(&mut self, sql: impl Into<Cow<'static, str>>, args: Vec<Arg>) -> Result<Vec<Row>> {
+        let sql = AssertSqlSafe(sql.into());
+        match self {
+            Self::Sqlite(connection) => {
+                let query = sqlx::query_with(sql, sqlite_arguments(args)?);
+                query.fetch(&mut **connection).map_ok(|row| Row(Repr::Sqlite(row))).try_collect().await
+            }
+            Self::Postgres(connection) => {
+                let query = sqlx::query_with(sql, postgres_arguments(args)?);
+                query.fetch(&mut **connection).map_ok(|row| Row(Repr::Postgres(row))).try_collect().await
+            }
+        }
+        .map_err(from_sqlx)
+    }
+
+    pub(crate) async fn execute(&mut self, sql: impl Into<Cow<'static, str>>, args: Vec<Arg>) -> Result<u64> {
+        let sql = AssertSqlSafe(sql.into());
+        match self {
+            Self::Sqlite(connection) => sqlx::query_with(sql, sqlite_arguments(args)?)
+                .execute(&mut **connection)
+                .await
+                .map(|done| done.rows_affected()),
+            Self::Postgres(connection) => sqlx::query_with(sql, postgres_arguments(args)?)
+                .execute(&mut **connection)
+                .await
+                .map(|done| done.rows_affected()),
+        }
+        .map_err(from_sqlx)
+    }
+}
+
+fn sqlite_arguments(args: Vec<Arg>) -> Result<SqliteArguments> {
+    let mut bound = SqliteArguments::default();
+    for arg in args {
+        match arg {
+            Arg::Text(text) => bound.add(text),
+            Arg::Shared(text) => bound.add(text),
+            Arg::Int(number) => bound.add(number),
+            Arg::Bytes(bytes) => bound.add(bytes),
+            Arg::OptionalText(text) => bound.add(text),
+        }
+        .map_err(mcplane_core::Error::internal)?;
+    }
+    Ok(bound)
+}
+
+fn postgres_arguments(args: Vec<Arg>) -> Result<PgArguments> {
+    let mut bound = PgArguments::default();
+    for arg in args {
+        match arg {
+            Arg::Text(text) => bound.add(text),
+            Arg::Shared(text) => bound.add(&*text),
+            Arg::Int(number) => bound.add(number),
+            Arg::Bytes(bytes) => bound.add(bytes),
+            Arg::OptionalText(text) => bound.add(text.as_deref()),
+        }
+        .map_err(mcplane_core::Error::internal)?;
+    }
+    Ok(bound)
+}
+
+/// `($1,$2),($3,$4)`: placeholders for `rows` rows of `columns` columns.
+pub fn values(rows: usize, columns: usize) -> String {
+    let mut text = String::with_capacity(rows * columns * 5);
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { ",(" });
+        for column in 0..columns {
+            if column > 0 {
+                text.push(',');
+            }
+            // Writing to a String can't fail.
+            let _ = write!(text, "${}", row * columns + column + 1);
+        }
+        text.push(')');
+    }
+    text
+}
+
+/// Cuts `rows` into runs whose lengths are powers of two, so that multi-row statements come in few texts and stay
+/// prepared; 256 rows at most, far below both databases' limit of bound arguments.
+pub(crate) fn runs(mut rows: usize) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let run = [256, 64, 16, 4, 2, 1].into_iter().find(|run| rows >= *run)?;
+        rows -= run;
+        Some(run)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_count_on() {
+        assert_eq!(values(2, 3), "($1,$2,$3),($4,$5,$6)");
+    }
+
+    #[test]
+    fn runs_add_up() {
+        for rows in 0..700 {
+            assert_eq!(runs(rows).sum::<usize>(), rows);
+        }
+    }
+}
