@@ -1,0 +1,134 @@
+//! Running programs: output with context on failure, and children that die with the test.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// What a finished program left.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The command line, for messages.
+    pub command: String,
+    /// Exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Standard output of a program that must have succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert!(self.code == 0, "{self}");
+        self.stdout
+    }
+
+    /// Standard error of a program that must have failed.
+    #[track_caller]
+    pub fn err(self) -> String {
+        assert!(self.code != 0, "expected a failure: {self}");
+        self.stderr
+    }
+}
+
+impl std::fmt::Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "$ {}\nexit {}\n{}{}", self.command, self.code, self.stdout, self.stderr)
+    }
+}
+
+/// Runs a program to its end, with `stdin` if there is any.
+pub fn run(command: &mut Command, stdin: Option<&[u8]>) -> Output {
+    let line = line(command);
+    command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run `{line}`: {error}"));
+    let feeder = child.stdin.take().zip(stdin).map(|(mut pipe, bytes)| {
+        let bytes = bytes.to_vec();
+        // A program that ends before it has read everything is no fault of the test.
+        std::thread::spawn(move || pipe.write_all(&bytes).ok())
+    });
+    let output = child.wait_with_output().expect("output of a child");
+    if let Some(feeder) = feeder {
+        feeder.join().expect("stdin feeder");
+    }
+    Output {
+        command: line,
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+/// The first directory of `PATH` and `more` that holds `program`.
+pub fn find(program: &str, more: &[PathBuf]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain(more.iter().cloned()).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+/// Sends a signal (`TERM`, `KILL`, …) to a process that the test started.
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "cannot send SIG{name} to {pid}");
+}
+
+/// Kills a process when this test process is gone, however it went: a shell waits on a pipe that only the test holds.
+#[derive(Debug)]
+pub struct Watchdog(Child);
+
+impl Watchdog {
+    /// Watches over `pid`.
+    pub fn over(pid: u32) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read -r _ || kill -9 \"$0\" 2>/dev/null", &pid.to_string()]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().expect("sh is everywhere"))
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        if let Some(mut pipe) = self.0.stdin.take() {
+            pipe.write_all(b"released\n").ok();
+        }
+        self.0.wait().ok();
+    }
+}
+
+/// Random hexadecimal digits for names and passwords of test backends.
+pub fn random_hex(bytes: usize) -> String {
+    let mut buffer = vec![0; bytes];
+    let mut source = std::fs::File::open("/dev/urandom").expect("/dev/urandom");
+    std::io::Read::read_exact(&mut source, &mut buffer).expect("/dev/urandom");
+    buffer.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watchdog_kills_what_it_watches_only_when_the_pipe_breaks() {
+        let mut kept = Command::new("sleep").arg("60").spawn().unwrap();
+        drop(Watchdog::over(kept.id()));
+        assert!(kept.try_wait().unwrap().is_none(), "a released watchdog must do nothing");
+
+        let mut dog = Watchdog::over(kept.id());
+        drop(dog.0.stdin.take());
+        assert!(!kept.wait().unwrap().success(), "a broken pipe means that the test is gone");
+    }
+
+    #[test]
+    fn output_carries_code_and_streams() {
+        let output = run(Command::new("sh").args(["-c", "cat; echo oops >&2; exit 3"]), Some(b"hello"));
+        assert_eq!((output.code, output.stdout.as_str(), output.stderr.as_str()), (3, "hello", "oops\n"));
+    }
+}
