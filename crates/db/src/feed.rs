@@ -103,13 +103,22 @@ impl Change {
 }
 
 /// Newest changes in memory, per resource.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Feed {
     topics: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
+    observers: RwLock<HashMap<Arc<str>, Vec<Observer>>>,
     /// Every change up to here has been published.
     published: AtomicI64,
     /// Every change up to here may be gone from the table.
     compacted: AtomicI64,
+}
+
+type Observer = Box<dyn Fn(&Change) + Send + Sync>;
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feed").field("published", &self.revision()).finish_non_exhaustive()
+    }
 }
 
 /// At most this many bytes of changes are kept in memory for each resource.
@@ -152,6 +161,13 @@ impl Feed {
         self.compacted.load(Ordering::Acquire)
     }
 
+    /// Has `observer` called with each change of `resource`, in order, before the change is acknowledged to its writer: for
+    /// small in-memory mirrors that must not lag behind an acknowledged write. It must be quick and must not block.
+    pub fn observe(&self, resource: &str, observer: impl Fn(&Change) + Send + Sync + 'static) {
+        let mut observers = self.observers.write().unwrap_or_else(PoisonError::into_inner);
+        observers.entry(resource.into()).or_default().push(Box::new(observer));
+    }
+
     fn topic(&self, resource: &str) -> Arc<Topic> {
         if let Some(topic) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(resource) {
             return Arc::clone(topic);
@@ -171,7 +187,9 @@ impl Feed {
         let Some(last) = changes.last().map(|change| change.revision) else { return };
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let mut touched: Vec<(&Arc<Topic>, Revision)> = Vec::new();
+        let observers = self.observers.read().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
+            observers.get(&change.resource).into_iter().flatten().for_each(|observer| observer(&change));
             // Nobody ever watched a resource without a topic: the table is enough for it.
             let Some(topic) = topics.get(&change.resource) else { continue };
             let revision = change.revision;

@@ -148,18 +148,19 @@ impl Tx {
         Ok(())
     }
 
-    /// Appends a change to the feed and returns its revision, which the row that it tells of should hold too.
+    /// Appends a change to the feed. The body holds its own revision, so `body` makes it once the revision is known;
+    /// both are returned for the row that the change tells of.
     pub async fn change(
         &mut self,
         (resource, namespace, name): (&Arc<str>, &Arc<str>, &Arc<str>),
         operation: Operation,
-        body: Arc<str>,
+        body: impl FnOnce(Revision) -> Arc<str> + Send,
         previous: Option<Arc<str>>,
-    ) -> Result<Revision> {
+    ) -> Result<(Revision, Arc<str>)> {
         self.lock().await?;
         let Some(head) = &mut self.head else { return Err(Error::internal("the head row is not locked")) };
         head.revision += 1;
-        let revision = head.revision;
+        let (revision, body) = (head.revision, body(head.revision));
         self.changes.push(Change {
             revision,
             at: self.now,
@@ -167,10 +168,10 @@ impl Tx {
             namespace: Arc::clone(namespace),
             name: Arc::clone(name),
             operation,
-            body,
+            body: Arc::clone(&body),
             previous,
         });
-        Ok(revision)
+        Ok((revision, body))
     }
 
     /// Appends an audit entry; it is durable if and only if the unit is.
