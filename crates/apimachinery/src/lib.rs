@@ -1,1 +1,5 @@
 //! mcplane-apimachinery
+
+pub mod names;
+pub mod quantity;
+pub mod selector;
