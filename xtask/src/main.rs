@@ -1,1 +1,62 @@
-fn main() {}
+//! What the project does to itself: `cargo xtask ci` is the whole of its continuous integration.
+
+mod ci;
+mod policy;
+mod rules;
+mod setup;
+mod shell;
+mod spdx;
+mod tests_ran;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  ci       everything a change must pass: setup, fmt, clippy, rules, doc, test; prints the minutes of each
+  setup    installs what the tests need beside Rust (PostgreSQL, kubectl, Python, strace), or says what is missing
+  rules    layers between crates, licences, banned and doubled dependencies, file lengths, words
+  test     all tests, and that every backend's suite has run (arguments go to the test runner)
+  soak     100 rounds of kill -9 on both databases in a release build (MCPLANE_CRASH_ROUNDS changes the number)
+  bench    throughput, latency, memory and start-up of the release build, each beside its limit
+";
+
+/// A sentence for the terminal.
+type Fault = String;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = args.split_first().map_or(("help", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let done = match command {
+        "ci" => ci::run(),
+        "setup" => setup::run(),
+        "rules" => rules::run(),
+        "test" => tests_ran::run(rest),
+        "soak" => soak(),
+        "bench" => bench(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no such command: {other}\n\n{HELP}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("xtask: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn soak() -> Result<(), Fault> {
+    setup::run()?;
+    let rounds = std::env::var("MCPLANE_CRASH_ROUNDS").unwrap_or_else(|_| "100".into());
+    let mut cargo = shell::cargo(&["test", "--release", "-p", "mcplane", "--test", "it", "crash::", "--"]);
+    shell::run(cargo.args(["--nocapture", "--test-threads=1"]).env("MCPLANE_CRASH_ROUNDS", rounds))
+}
+
+fn bench(args: &[String]) -> Result<(), Fault> {
+    let mut cargo = shell::cargo(&["bench", "-p", "mcplane", "--bench", "api", "--"]);
+    shell::run(cargo.args(args))
+}

@@ -1,0 +1,117 @@
+//! What `cargo xtask rules` and `cargo xtask test` hold the project to. Every exception carries its reason.
+
+/// The crate that only tests may use.
+pub(crate) const TESTKIT: &str = "mcplane-testkit";
+
+/// Each crate with the ones that it may depend on.
+pub(crate) const LAYERS: &[(&str, &[&str])] = &[
+    ("mcplane-core", &[]),
+    ("mcplane-apimachinery", &["mcplane-core"]),
+    ("mcplane-db", &["mcplane-core"]),
+    ("mcplane-objects", &["mcplane-core", "mcplane-apimachinery", "mcplane-db"]),
+    ("mcplane-access", &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects"]),
+    ("mcplane", &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-access"]),
+    (TESTKIT, &[]),
+    ("xtask", &[]),
+];
+
+/// A heavy or far-reaching dependency, and the crates whose business it is.
+pub(crate) struct Outsider {
+    pub(crate) name: &'static str,
+    pub(crate) homes: &'static [&'static str],
+}
+
+/// What only some crates may depend on; a service that holds rules knows neither SQL nor sockets.
+pub(crate) const OUTSIDERS: &[Outsider] = &[
+    Outsider { name: "sqlx", homes: &["mcplane-db"] },
+    Outsider { name: "kube", homes: &["mcplane-objects", "mcplane"] },
+    Outsider { name: "k8s-openapi", homes: &["mcplane-objects", "mcplane-access", "mcplane"] },
+    Outsider { name: "axum", homes: &["mcplane-objects", "mcplane-access", "mcplane"] },
+    Outsider { name: "tower-http", homes: &["mcplane"] },
+    Outsider { name: "hyper", homes: &["mcplane"] },
+    Outsider { name: "hyper-util", homes: &["mcplane"] },
+    Outsider { name: "rustls", homes: &["mcplane"] },
+    Outsider { name: "tokio-rustls", homes: &["mcplane"] },
+    Outsider { name: "rcgen", homes: &["mcplane"] },
+    Outsider { name: "clap", homes: &["mcplane"] },
+    Outsider { name: "figment", homes: &["mcplane"] },
+    Outsider { name: "argon2", homes: &["mcplane-access"] },
+    Outsider { name: "jsonwebtoken", homes: &["mcplane-access"] },
+];
+
+/// Licences under which a dependency may come: permissive ones, and weak copyleft that ends at the file.
+pub(crate) const LICENCES: &[&str] = &[
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// What must not be built in, whoever asks for it.
+pub(crate) const BANNED: &[(&str, &str)] = &[
+    ("openssl", ONE_TLS),
+    ("openssl-sys", ONE_TLS),
+    ("native-tls", ONE_TLS),
+    ("aws-lc-rs", ONE_TLS),
+    ("aws-lc-sys", ONE_TLS),
+    ("serde_yaml", "unmaintained; serde_norway is the YAML of this project"),
+    ("chrono-tz", "jiff is the time library of this project"),
+];
+
+const ONE_TLS: &str = "TLS is rustls on ring, so that a build needs no C toolchain of its own and no system library";
+
+/// Crates that are built in several versions, and why that cannot be helped now.
+pub(crate) const DUPLICATES: &[(&str, &str)] = &[];
+
+/// No Rust file is longer.
+pub(crate) const LONGEST_FILE: usize = 800;
+
+/// Addresses that belong to one machine or one mirror. In parts, so that this file keeps its own rule.
+pub(crate) const FORBIDDEN_WORDS: &[[&str; 2]] = &[
+    ["/work/", "main"],
+    ["/work/", "shared"],
+    ["/work/", "target"],
+    ["/work/", ".library"],
+    ["../", "shared"],
+    ["static.", "crates.io"],
+    ["index.", "crates.io"],
+    ["pypi", ".org"],
+    ["python", "hosted.org"],
+    ["deb.debian", ".org"],
+    ["registry.npm", "js.org"],
+];
+
+/// Tests that must have run: a word in their names, and how many at least.
+pub(crate) struct Suite {
+    pub(crate) word: &'static str,
+    pub(crate) at_least: usize,
+}
+
+/// One line a backend or client that could be missing on some machine.
+pub(crate) const SUITES: &[Suite] = &[
+    Suite { word: "sqlite", at_least: 10 },
+    Suite { word: "postgres", at_least: 10 },
+    Suite { word: "kubectl::", at_least: 10 },
+    Suite { word: "python::", at_least: 2 },
+    Suite { word: "kube_rs::", at_least: 2 },
+    Suite { word: "crash::", at_least: 2 },
+    Suite { word: "durability::", at_least: 1 },
+];
+
+impl Suite {
+    /// A sentence when fewer tests than expected passed.
+    pub(crate) fn short_of(&self, passed: &[String]) -> Option<String> {
+        let ran = passed.iter().filter(|name| name.contains(self.word)).count();
+        (ran < self.at_least).then(|| format!("`{}` ran {ran} tests of at least {}", self.word, self.at_least))
+    }
+}

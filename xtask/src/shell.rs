@@ -1,0 +1,49 @@
+//! Running programs, with faults as sentences.
+
+use crate::Fault;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The cargo that runs us, at the workspace's root.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root());
+    command
+}
+
+/// The workspace's root.
+pub(crate) fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Cargo's target directory: this program lies in it.
+pub(crate) fn target_dir() -> Result<PathBuf, Fault> {
+    let exe = std::env::current_exe().map_err(|error| error.to_string())?;
+    let dir = exe.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file());
+    dir.map(Path::to_path_buf).ok_or_else(|| format!("{} is not in a target directory", exe.display()))
+}
+
+/// Runs a program to its end with our own streams.
+pub(crate) fn run(command: &mut Command) -> Result<(), Fault> {
+    let status = command.status().map_err(|error| format!("cannot run {}: {error}", line(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("{} ended with {status}", line(command))) }
+}
+
+/// Standard output of a program that succeeds.
+pub(crate) fn output(command: &mut Command) -> Result<String, Fault> {
+    let output = command.output().map_err(|error| format!("cannot run {}: {error}", line(command)))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!("{} ended with {}: {}", line(command), output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Whether a program exists and succeeds, in silence.
+pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
+    Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
+}
+
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
