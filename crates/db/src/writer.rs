@@ -127,6 +127,18 @@ impl Tx {
         Ok(())
     }
 
+    /// Runs a query that joins a list of keys: `WITH list AS (VALUES (…),(…)) query`, where `list` names the table and its
+    /// columns, as in `k(a, b)`, each key of `columns` arguments.
+    pub async fn fetch_by_keys(&mut self, list: &str, columns: usize, args: Vec<Arg>, query: &str) -> Result<Vec<Row>> {
+        let mut args = args.into_iter();
+        let mut rows = Vec::new();
+        for run in runs(args.len() / columns) {
+            let sql = format!("WITH {list} AS (VALUES {}) {query}", values(run, columns));
+            rows.extend(self.fetch(sql, args.by_ref().take(run * columns).collect()).await?);
+        }
+        Ok(rows)
+    }
+
     /// Takes the lock under which revisions and audit entries are numbered, once for the group.
     pub async fn lock(&mut self) -> Result<()> {
         if self.head.is_some() {
