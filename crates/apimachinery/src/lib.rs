@@ -2,4 +2,5 @@
 
 pub mod names;
 pub mod quantity;
+pub mod schema;
 pub mod selector;
