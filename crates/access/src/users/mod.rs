@@ -1,1 +1,3 @@
-//! x
+//! Local users.
+
+pub mod password;
