@@ -103,3 +103,60 @@ fn raise_to(list: &mut ResourceList, least: &ResourceList) {
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// JSON that looks enough like Pods and policies to get far.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            (-3_i64..4).prop_map(Value::from),
+            "Container|Pod|PersistentVolumeClaim|Exists|In|BestEffort|Always|-?[0-9]{1,3}(Mi|m|e9)?"
+                .prop_map(Value::from),
+        ];
+        let key = "spec|metadata|annotations|containers|initContainers|resources|requests|limits|cpu|overhead|hard|\
+                   scopes|scopeSelector|matchExpressions|scopeName|operator|values|type|min|max|default|\
+                   maxLimitRequestRatio";
+        leaf.prop_recursive(6, 64, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map(key, inner, 0..6).prop_map(|map| Value::Object(map.into_iter().collect()))
+            ]
+        })
+    }
+
+    fn within(key: &str, value: &Value) -> Value {
+        Value::Object([(key.to_owned(), value.clone())].into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_judged(pod in any_json(), policy in any_json()) {
+            for policy in [policy.clone(), within("spec", &policy), within("spec", &within("limits", &policy))] {
+                let quota = quota::Quota::from_object(&policy);
+                let range = limits::LimitRange::from_object(&policy);
+                for mut pod in [pod.clone(), within("spec", &pod), within("spec", &within("containers", &pod))] {
+                    if let (Ok(quota), Ok(pod)) = (&quota, Pod::from_object(&pod)) {
+                        let _ = quota.admit_pod(&pod, 0);
+                    }
+                    let ranges: Vec<_> = range.iter().cloned().collect();
+                    let _ = (limits::admit_claim(&ranges, &pod), limits::admit_pod(&ranges, &mut pod));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_become_errors() {
+        let subject = Subject::new("", "pods", "p");
+        let malformed = Refusal::Malformed(vec![FieldError::required("spec", "")]).into_error(subject.clone());
+        assert_eq!(malformed.http_status(), 422);
+        let forbidden = Refusal::Forbidden("too much".to_owned()).into_error(subject);
+        assert_eq!(forbidden.to_string(), "pods \"p\" is forbidden: too much");
+        assert_eq!(display_list(&parse_list(&serde_json::json!({"b": "1024Mi", "a": 2}), "l").unwrap()), "a=2,b=1Gi");
+    }
+}
