@@ -1,0 +1,7 @@
+//! The real server with real clients.
+
+mod crash;
+mod durability;
+mod kube_rs;
+mod kubectl;
+mod python;
