@@ -57,7 +57,11 @@ impl Walk<'_> {
             }
             if let Some(max) = max.filter(|max| length > *max) {
                 self.fail(|| {
-                    FieldError::new(path.field(), FieldReason::TooLong, format!("may not be longer than {max}"))
+                    FieldError::new(
+                        path.field(),
+                        FieldReason::TooLong,
+                        format!("may not be more than {max} characters"),
+                    )
                 });
             }
         }

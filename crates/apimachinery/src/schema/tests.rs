@@ -52,7 +52,7 @@ fn rules_speak_as_kubernetes_does() {
             json!("ä"),
             r#"spec: Invalid value: "ä": spec in body should be at least 2 chars long"#,
         ),
-        (json!({"type": "string", "maxLength": 1}), json!("äö"), "spec: Too long: may not be longer than 1"),
+        (json!({"type": "string", "maxLength": 1}), json!("äö"), "spec: Too long: may not be more than 1 characters"),
         (
             json!({"type": "integer", "minimum": 1}),
             json!(0),
@@ -189,7 +189,7 @@ fn metadata_is_an_object_meta_everywhere() {
     let named = named.unwrap();
     assert_eq!(
         errors(&named, json!({"metadata": {"name": "ab"}})),
-        ["metadata.name: Too long: may not be longer than 1"]
+        ["metadata.name: Too long: may not be more than 1 characters"]
     );
     assert_eq!(
         named.unknown_fields(&json!({"metadata": {"name": "a", "labels": {}, "x": 1}})),

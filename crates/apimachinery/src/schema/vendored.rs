@@ -128,18 +128,24 @@ struct Section<'a> {
     schemas: BTreeMap<&'a str, &'a RawValue>,
 }
 
-/// The named components and all that they reach. Only those are parsed; the rest of the text is skipped.
+/// Where each component is in the text.
+fn index() -> &'static BTreeMap<&'static str, &'static RawValue> {
+    static INDEX: OnceLock<BTreeMap<&'static str, &'static RawValue>> = OnceLock::new();
+    INDEX.get_or_init(|| {
+        let document = serde_json::from_str::<Document<'static>>(KUBERNETES);
+        document.map(|d| d.components.schemas).unwrap_or_default()
+    })
+}
+
+/// The named components and all that they reach. Only those are parsed.
 fn components<'a>(roots: impl IntoIterator<Item = &'a str>) -> Components {
     let mut found = Components::new();
-    let Ok(document) = serde_json::from_str::<Document<'_>>(KUBERNETES) else {
-        return found;
-    };
     let mut todo: Vec<String> = roots.into_iter().map(str::to_owned).collect();
     while let Some(name) = todo.pop() {
         if found.contains_key(&name) {
             continue;
         }
-        let text = document.components.schemas.get(name.as_str());
+        let text = index().get(name.as_str());
         if let Some(schema) = text.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()) {
             references(&schema, &mut todo);
             found.insert(name, schema);
