@@ -1,6 +1,6 @@
 //! The real `kubectl`, with a home directory of its own.
 
-use crate::process::{Output, find, run};
+use crate::process::{Background, Output, find, run};
 use crate::tools_dir;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -76,6 +76,11 @@ impl Kubectl {
     /// Runs to the end with standard input (`-f -`).
     pub fn feed(&self, args: impl Args, stdin: &str) -> Output {
         run(&mut self.command(args), Some(stdin.as_bytes()))
+    }
+
+    /// Starts it beside the test (`get -w`).
+    pub fn spawn(&self, args: impl Args) -> Background {
+        Background::start(&mut self.command(args))
     }
 
     /// Standard output of a success.

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a finished program left.
 #[derive(Debug, Clone)]
@@ -100,6 +101,56 @@ impl Drop for Watchdog {
             pipe.write_all(b"released\n").ok();
         }
         self.0.wait().ok();
+    }
+}
+
+/// A program that runs beside the test, its output going to a file.
+#[derive(Debug)]
+pub struct Background {
+    child: Child,
+    output: tempfile::NamedTempFile,
+}
+
+impl Background {
+    /// Starts it.
+    pub fn start(command: &mut Command) -> Self {
+        let output = tempfile::NamedTempFile::new().expect("temporary file");
+        let file = output.reopen().expect("temporary file");
+        command.stdin(Stdio::null()).stdout(file.try_clone().expect("temporary file")).stderr(file);
+        let child = command.spawn().unwrap_or_else(|error| panic!("cannot run `{}`: {error}", line(command)));
+        Self { child, output }
+    }
+
+    /// What it has printed so far.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.output.path()).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until it has printed `text`, and gives everything up to then.
+    #[track_caller]
+    pub fn until(&self, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let output = self.output();
+            if output.contains(text) {
+                return output;
+            }
+            assert!(Instant::now() < deadline, "no `{text}` in:\n{output}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for its end, and gives exit code and output.
+    pub fn finish(mut self, seconds: u64) -> (i32, String) {
+        let status = crate::eventually("the program ends", seconds, || self.child.try_wait().expect("child"));
+        (status.code().unwrap_or(-1), self.output())
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 

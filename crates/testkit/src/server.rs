@@ -19,6 +19,19 @@ pub enum Backend {
     Postgres,
 }
 
+/// Makes a test for each backend of functions that take a [`Backend`]: `sqlite::name` and `postgres::name`.
+#[macro_export]
+macro_rules! on_each_backend {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[test] fn $name() { super::$name($crate::Backend::Sqlite) })+
+        }
+        mod postgres {
+            $(#[test] fn $name() { super::$name($crate::Backend::Postgres) })+
+        }
+    };
+}
+
 /// A server process that can be killed and started again on the same data.
 #[derive(Debug)]
 pub struct Server {
