@@ -1,1 +1,7 @@
-//! mcplane
+//! mcplane as one program: configuration, the listener, the command line, and [`compose`], which wires every crate
+//! into one server.
+
+pub mod cli;
+pub mod compose;
+pub mod config;
+pub mod server;

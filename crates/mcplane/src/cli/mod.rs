@@ -1,0 +1,76 @@
+//! The command line. Each command is one file; this one names them, and turns failures into text and exit codes.
+
+mod completions;
+mod config;
+mod failure;
+mod output;
+mod server;
+mod settings;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  mcplane server                                  start a server on this machine
+  kubectl --server http://127.0.0.1:5080 get ns   use it with kubectl
+  mcplane apply -f manifests/                     or with mcplane itself
+  mcplane get configmaps -n development
+  mcplane kubeconfig > ~/.kube/config             hand the server to other tools
+
+Exit codes:
+  0  done            1  the server refused, or something failed
+  2  wrong usage     3  the server can't be reached
+  4  a login is needed, or is not allowed to do this
+
+Environment:
+  MCPLANE_URL                 server to talk to
+  MCPLANE_SECTION__KEY        any setting of the server; see `mcplane config explain`
+  NO_COLOR                    no colours
+";
+
+/// The machine learning control plane: one server that speaks the Kubernetes API, and the commands to use it.
+#[derive(Debug, Parser)]
+#[command(name = "mcplane", version, after_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Server(server::Arguments),
+    Config(config::Arguments),
+    Completions(completions::Arguments),
+    Version(version::Arguments),
+}
+
+/// Runs the command line of this process; the binary's whole `main`.
+pub fn main() -> ExitCode {
+    // The only provider compiled in; naming it spares every TLS client and server the choice.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match Cli::parse().command {
+        Command::Server(arguments) => server::run(arguments),
+        Command::Config(arguments) => config::run(arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,53 @@
+//! `mcplane server`.
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::output;
+use super::settings::Settings;
+use crate::compose;
+use crate::config::Config;
+use crate::server::{Endpoint, Shutdown, StartError, error_chain, init_logs};
+
+const EXAMPLES: &str = "\
+Examples:
+  mcplane server
+      on 127.0.0.1:5080, for this machine only; whoever calls is the administrator
+  mcplane server --data-dir ./data --listen 127.0.0.1:0
+      on a free port; DATA_DIR/server.json tells which
+  mcplane user create admin --role admin --data-dir /srv/mcplane
+  mcplane server --data-dir /srv/mcplane --listen 0.0.0.0:5080
+      for other machines: TLS and logins, with a certificate authority of its own in DATA_DIR/pki
+  mcplane server --store postgres://mcplane@db/mcplane
+      on PostgreSQL
+
+The server stops on SIGTERM or SIGINT when its requests have ended, and at once on the second.
+";
+
+/// Start the server
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let config = arguments.settings.load()?.config;
+    init_logs(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from_error("can't start", &error))?;
+    runtime.block_on(serve(&config)).map_err(|error| Failure::failed(error_chain(&error)))
+}
+
+async fn serve(config: &Config) -> Result<(), StartError> {
+    let shutdown = Shutdown::on_signals()?;
+    compose::serve(config, shutdown, |endpoint: &Endpoint| {
+        let line = format!("mcplane is ready at {} (data in {})", endpoint.url, config.server.data_dir.display());
+        // A supervisor may have closed standard output.
+        let _ = output::print_line(&line);
+    })
+    .await
+}

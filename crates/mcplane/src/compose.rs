@@ -1,0 +1,108 @@
+//! Wires everything into one server. Read this file to know what mcplane is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::StatusCode;
+use mcplane_core::authz::AllowAll;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::server::{
+    DataDir, Endpoint, Exposure, Metrics, Operations, Server, Shutdown, StartError, failure, operations_router,
+};
+
+/// How long background work may take to end after the last request.
+const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
+
+/// What parts of the application are built on.
+#[derive(Debug)]
+pub struct Foundation<'a> {
+    /// All configuration; each part is given its own section.
+    pub config: &'a Config,
+    /// Where files are kept.
+    pub data_dir: &'a DataDir,
+    /// Who can reach the server, which decides whether callers must log in.
+    pub exposure: Exposure,
+    /// Where parts register their metrics.
+    pub metrics: Metrics,
+    /// When to stop.
+    pub shutdown: Shutdown,
+    /// The certificate authority that clients must trust, if it is the server's own.
+    pub authority_pem: Option<Arc<str>>,
+}
+
+/// What the server runs.
+#[derive(Debug)]
+pub struct Application {
+    /// All routes, authentication included.
+    pub router: Router,
+    /// Work beside requests, such as controllers; it ends when the server is told to stop.
+    pub background: TaskTracker,
+}
+
+/// Runs `mcplane server` until it is told to stop; `ready` is called once requests are answered.
+///
+/// # Errors
+/// When the server can't start.
+pub async fn serve(config: &Config, shutdown: Shutdown, ready: impl FnOnce(&Endpoint)) -> Result<(), StartError> {
+    serve_with(config, shutdown, application, ready).await
+}
+
+/// [`serve`] with an application of the caller's.
+///
+/// # Errors
+/// When the server can't start.
+pub async fn serve_with(
+    config: &Config,
+    shutdown: Shutdown,
+    build: impl AsyncFnOnce(&Foundation<'_>) -> Result<Application, StartError>,
+    ready: impl FnOnce(&Endpoint),
+) -> Result<(), StartError> {
+    let data_dir = DataDir::open(&config.server.data_dir)?;
+    let server = Server::bind(&config.server, &data_dir).await?;
+    let foundation = Foundation {
+        config,
+        data_dir: &data_dir,
+        exposure: server.exposure(),
+        metrics: Metrics::new(),
+        shutdown: shutdown.clone(),
+        authority_pem: server.certificates().authority_pem().map(Arc::from),
+    };
+    let Application { router, background } = build(&foundation).await?;
+
+    let endpoint = Endpoint { address: server.address(), url: server.local_url(), pid: std::process::id() };
+    data_dir.announce(&endpoint)?;
+    tracing::info!(server.address = %endpoint.address, url = endpoint.url, "ready");
+    ready(&endpoint);
+    let served = server.serve(router, foundation.metrics, shutdown.clone()).await;
+
+    shutdown.request();
+    data_dir.withdraw();
+    background.close();
+    if tokio::time::timeout(BACKGROUND_GRACE, background.wait()).await.is_err() {
+        tracing::warn!(tasks = background.len(), "background work did not end in time");
+    }
+    tracing::info!("stopped");
+    served
+}
+
+/// Builds the application on its foundation; also used without a listener, for commands on a server's data.
+///
+/// # Errors
+/// When a part can't start, or when the server would be open to anybody.
+pub async fn application(foundation: &Foundation<'_>) -> Result<Application, StartError> {
+    foundation.exposure.login_policy(foundation.config.auth.mode, false)?;
+    let operations = operations_router(Operations {
+        probes: Arc::new([]),
+        metrics: foundation.metrics.clone(),
+        authorizer: Arc::new(AllowAll),
+        shutdown: foundation.shutdown.clone(),
+        authority_pem: foundation.authority_pem.clone(),
+    });
+    let router = operations.fallback(async || {
+        failure(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+    });
+    Ok(Application { router, background: TaskTracker::new() })
+}

@@ -1,0 +1,187 @@
+//! Health, readiness, metrics and version.
+
+use std::fmt::Write;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Extension, Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use mcplane_core::authz::{Attributes, Authorizer, authorize};
+use mcplane_core::{Caller, Context};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::metrics::Metrics;
+use super::reply::failure;
+use super::shutdown::Shutdown;
+
+/// The Kubernetes minor version whose API conventions are spoken; clients compare it with their own.
+const KUBERNETES: (&str, &str) = ("1", "32");
+/// The MLflow version whose REST surface is spoken; its client picks wire formats by it.
+const MLFLOW: &str = "3.17.2";
+const PROBE_TIME: Duration = Duration::from_secs(2);
+
+type ProbeFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// One check of readiness.
+#[derive(Clone)]
+pub struct Probe {
+    name: &'static str,
+    check: Arc<dyn Fn() -> ProbeFuture + Send + Sync>,
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Probe").field(&self.name).finish()
+    }
+}
+
+impl Probe {
+    /// A check with a name; the reason of a failure reaches the log only.
+    pub fn new<F>(name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Self { name, check: Arc::new(move || Box::pin(check())) }
+    }
+
+    async fn passes(&self) -> bool {
+        let outcome = tokio::time::timeout(PROBE_TIME, (self.check)()).await;
+        let reason = match outcome {
+            Ok(Ok(())) => return true,
+            Ok(Err(reason)) => reason,
+            Err(_) => format!("no answer within {PROBE_TIME:?}"),
+        };
+        tracing::warn!(probe = self.name, %reason, "not ready");
+        false
+    }
+}
+
+/// What the operational routes need.
+#[derive(Debug, Clone)]
+pub struct Operations {
+    /// What must hold for the server to be ready.
+    pub probes: Arc<[Probe]>,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// Who may see it.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// A server that was told to stop is not ready.
+    pub shutdown: Shutdown,
+    /// The certificate authority that clients must trust, as PEM; `None` if the certificate is the user's own.
+    pub authority_pem: Option<Arc<str>>,
+}
+
+/// The operational routes. `/metrics` asks the authorizer about the [`Context`] that authentication left in the
+/// request; the others answer anybody, as load balancers need.
+pub fn router(operations: Operations) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/healthz", get(readyz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/version", get(version))
+        .route("/auth/ca.pem", get(authority))
+        .with_state(operations)
+}
+
+#[derive(Debug, Deserialize)]
+struct Health {
+    /// Present, with any value or none, to have all checks listed.
+    verbose: Option<String>,
+}
+
+async fn livez(Query(query): Query<Health>) -> Response {
+    report("livez", &[("ping", true)], query.verbose.is_some())
+}
+
+async fn readyz(State(operations): State<Operations>, Query(query): Query<Health>) -> Response {
+    let mut checks = vec![("ping", true), ("shutdown", !operations.shutdown.is_requested())];
+    let outcomes = futures::future::join_all(operations.probes.iter().map(Probe::passes)).await;
+    checks.extend(operations.probes.iter().map(|probe| probe.name).zip(outcomes));
+    report("readyz", &checks, query.verbose.is_some())
+}
+
+/// Kubernetes' text of a health endpoint.
+fn report(name: &str, checks: &[(&str, bool)], verbose: bool) -> Response {
+    let healthy = checks.iter().all(|(_, passed)| *passed);
+    if healthy && !verbose {
+        return "ok".into_response();
+    }
+    let mut text = String::new();
+    for (check, passed) in checks {
+        let _ = if *passed {
+            writeln!(text, "[+]{check} ok")
+        } else {
+            writeln!(text, "[-]{check} failed: reason withheld")
+        };
+    }
+    let _ = writeln!(text, "{name} check {}", if healthy { "passed" } else { "failed" });
+    let code = if healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    (code, text).into_response()
+}
+
+async fn metrics(State(operations): State<Operations>, context: Option<Extension<Arc<Context>>>) -> Response {
+    let context = context.map_or_else(
+        || Arc::new(Context { caller: Caller::anonymous(), ..Context::system("metrics") }),
+        |Extension(context)| context,
+    );
+    if let Err(error) = authorize(operations.authorizer.as_ref(), &context, Attributes::path("get", "/metrics")) {
+        let code = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::FORBIDDEN);
+        let reason = if code == StatusCode::UNAUTHORIZED { "Unauthorized" } else { "Forbidden" };
+        return failure(code, reason, &error.to_string());
+    }
+    match operations.metrics.render() {
+        Ok(text) => {
+            const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS))], text).into_response()
+        }
+        Err(_) => failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "metrics can't be rendered"),
+    }
+}
+
+async fn authority(State(operations): State<Operations>) -> Response {
+    let Some(pem) = operations.authority_pem else {
+        return failure(StatusCode::NOT_FOUND, "NotFound", "the server's certificate is not of its own authority");
+    };
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/x-pem-file"))], pem.to_string()).into_response()
+}
+
+/// The commit that the program was built from, where the build says so.
+pub(super) fn revision() -> &'static str {
+    option_env!("MCPLANE_BUILD_COMMIT").unwrap_or("unknown")
+}
+
+async fn version(headers: HeaderMap) -> Response {
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    if agent.starts_with("mlflow-python-client/") {
+        return MLFLOW.into_response();
+    }
+    let (major, minor) = KUBERNETES;
+    axum::Json(json!({
+        "major": major,
+        "minor": minor,
+        "gitVersion": format!("v{major}.{minor}.0+mcplane-{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": revision(),
+        "gitTreeState": "clean",
+        "buildDate": option_env!("MCPLANE_BUILD_DATE").unwrap_or("1970-01-01T00:00:00Z"),
+        "goVersion": "none",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, architecture()),
+    }))
+    .into_response()
+}
+
+/// The processor in Go's words, which Kubernetes uses.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
