@@ -1,0 +1,60 @@
+//! Request bodies: read within the limit, decoded once.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use mcplane_apimachinery::codec::{self, Decoded, TypeMeta};
+use mcplane_core::{Error, Result};
+use serde_json::Value;
+
+use crate::service::Patch;
+
+/// A body as bytes.
+pub(super) async fn read(body: Body, limit: usize) -> Result<bytes::Bytes> {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        // The limit's error is the innermost of a chain of wrappers.
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(inner) = source {
+            if inner.is::<http_body_util::LengthLimitError>() {
+                return Error::TooLarge(format!("Request entity too large: limit is {limit}"));
+            }
+            source = inner.source();
+        }
+        Error::bad_request("the request body could not be read")
+    })
+}
+
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+}
+
+/// The object in a body.
+pub(super) fn object(headers: &HeaderMap, bytes: &[u8], api_version: &str, kind: &str) -> Result<Decoded> {
+    if bytes.is_empty() {
+        return Err(Error::bad_request("the request needs a body"));
+    }
+    codec::decode(content_type(headers), bytes, Some(TypeMeta { api_version, kind }))
+}
+
+/// The options in the body of a deletion, if it has one.
+pub(super) fn delete_options(headers: &HeaderMap, bytes: &[u8]) -> Result<Option<Value>> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let meta = TypeMeta { api_version: "meta.k8s.io/v1", kind: "DeleteOptions" };
+    codec::decode(content_type(headers), bytes, Some(meta)).map(|decoded| Some(decoded.value))
+}
+
+/// The patch in a body; its content type says of which kind.
+pub(super) fn patch(headers: &HeaderMap, bytes: &[u8]) -> Result<Patch> {
+    const JSON: &str = "application/json-patch+json";
+    const MERGE: &str = "application/merge-patch+json";
+    const STRATEGIC: &str = "application/strategic-merge-patch+json";
+    let essence = content_type(headers).unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let value = || Ok(codec::json::decode(bytes)?.value);
+    match essence.as_str() {
+        JSON => value().map(Patch::Json),
+        MERGE => value().map(Patch::Merge),
+        STRATEGIC => value().map(Patch::Strategic),
+        _ => Err(codec::unsupported(&[JSON, MERGE, STRATEGIC])),
+    }
+}

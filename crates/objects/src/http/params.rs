@@ -1,0 +1,189 @@
+//! Query parameters of the object API. Unknown ones are ignored, as Kubernetes does; malformed ones are refused.
+
+use mcplane_core::{Error, Result};
+use serde_json::Value;
+
+use crate::service::{
+    DeleteOptions, FieldValidation, ListOptions, Propagation, VersionMatch, WatchOptions, WriteOptions,
+};
+
+/// The parameters of one request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub(super) fn parse(query: Option<&str>) -> Self {
+        let pairs = form_urlencoded::parse(query.unwrap_or("").as_bytes());
+        Self(pairs.map(|(key, value)| (key.into_owned(), value.into_owned())).collect())
+    }
+
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    fn flag(&self, name: &str) -> Result<bool> {
+        match self.text(name) {
+            "" | "false" | "0" | "False" | "f" | "F" => Ok(self.0.iter().any(|(key, value)| {
+                // A bare `?watch` means true, as in Kubernetes.
+                key == name && value.is_empty()
+            })),
+            "true" | "1" | "True" | "t" | "T" => Ok(true),
+            other => Err(malformed(name, other, "true or false")),
+        }
+    }
+
+    fn number(&self, name: &str) -> Result<Option<i64>> {
+        match self.text(name) {
+            "" => Ok(None),
+            text => match text.parse() {
+                Ok(number) if number >= 0 => Ok(Some(number)),
+                _ => Err(malformed(name, text, "a whole number, not negative")),
+            },
+        }
+    }
+
+    pub(super) fn is_watch(&self) -> Result<bool> {
+        self.flag("watch")
+    }
+
+    /// Seconds after which a watch ends; `None` for the server's choice.
+    pub(super) fn timeout_seconds(&self) -> Result<Option<u64>> {
+        Ok(self.number("timeoutSeconds")?.filter(|seconds| *seconds > 0).map(i64::unsigned_abs))
+    }
+
+    pub(super) fn list_options(&self) -> Result<ListOptions> {
+        let resource_version = self.number("resourceVersion")?;
+        let version_match = match (self.text("resourceVersionMatch"), resource_version) {
+            ("", _) => VersionMatch::NotOlderThan,
+            (given, None) => {
+                return Err(malformed("resourceVersionMatch", given, "absent without resourceVersion"));
+            }
+            ("NotOlderThan", _) => VersionMatch::NotOlderThan,
+            ("Exact", Some(revision)) if revision > 0 => VersionMatch::Exact,
+            (other, _) => {
+                return Err(malformed("resourceVersionMatch", other, "NotOlderThan, or Exact with a revision"));
+            }
+        };
+        Ok(ListOptions {
+            label_selector: self.text("labelSelector").to_owned(),
+            field_selector: self.text("fieldSelector").to_owned(),
+            limit: usize::try_from(self.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX),
+            continue_token: self.text("continue").to_owned(),
+            resource_version,
+            version_match,
+        })
+    }
+
+    pub(super) fn watch_options(&self) -> Result<WatchOptions> {
+        let send_initial_events = self.flag("sendInitialEvents")?;
+        if send_initial_events && self.text("resourceVersionMatch") != "NotOlderThan" {
+            return Err(malformed(
+                "resourceVersionMatch",
+                self.text("resourceVersionMatch"),
+                "NotOlderThan with sendInitialEvents",
+            ));
+        }
+        Ok(WatchOptions {
+            label_selector: self.text("labelSelector").to_owned(),
+            field_selector: self.text("fieldSelector").to_owned(),
+            resource_version: self.number("resourceVersion")?,
+            send_initial_events,
+            bookmarks: self.flag("allowWatchBookmarks")?,
+        })
+    }
+
+    pub(super) fn write_options(&self) -> Result<WriteOptions> {
+        let field_validation = match self.text("fieldValidation") {
+            "" | "Warn" => FieldValidation::Warn,
+            "Strict" => FieldValidation::Strict,
+            "Ignore" => FieldValidation::Ignore,
+            other => return Err(malformed("fieldValidation", other, "Ignore, Warn or Strict")),
+        };
+        Ok(WriteOptions { dry_run: dry_run(self.text("dryRun"))?, field_validation })
+    }
+
+    /// Options of a deletion, from the body if there is one and from the query.
+    pub(super) fn delete_options(&self, body: Option<&Value>) -> Result<DeleteOptions> {
+        let field = |name: &str| body.and_then(|body| body.get(name));
+        let text = |name: &str| field(name).and_then(Value::as_str).unwrap_or("").to_owned();
+        let either =
+            |name: &str| Some(text(name)).filter(|t| !t.is_empty()).unwrap_or_else(|| self.text(name).to_owned());
+        let orphan = match field("orphanDependents").and_then(Value::as_bool) {
+            Some(orphan) => Some(orphan),
+            None if self.text("orphanDependents").is_empty() => None,
+            None => Some(self.flag("orphanDependents")?),
+        };
+        let propagation = match (either("propagationPolicy").as_str(), orphan) {
+            ("", None | Some(false)) | ("Background", None) => Propagation::Background,
+            ("", Some(true)) | ("Orphan", None) => Propagation::Orphan,
+            ("Foreground", None) => Propagation::Foreground,
+            (_, Some(_)) => {
+                return Err(Error::bad_request("orphanDependents and propagationPolicy can't both be set"));
+            }
+            (other, None) => return Err(malformed("propagationPolicy", other, "Orphan, Background or Foreground")),
+        };
+        let dry = match field("dryRun").and_then(Value::as_array).and_then(|list| list.first()) {
+            Some(value) => dry_run(value.as_str().unwrap_or("?"))?,
+            None => dry_run(self.text("dryRun"))?,
+        };
+        let precondition = |name: &str| {
+            let value = field("preconditions").and_then(|p| p.get(name)).and_then(Value::as_str);
+            value.filter(|value| !value.is_empty()).map(str::to_owned)
+        };
+        Ok(DeleteOptions {
+            uid: precondition("uid"),
+            resource_version: precondition("resourceVersion"),
+            propagation,
+            dry_run: dry,
+        })
+    }
+}
+
+fn dry_run(text: &str) -> Result<bool> {
+    match text {
+        "" => Ok(false),
+        "All" => Ok(true),
+        other => Err(malformed("dryRun", other, "All")),
+    }
+}
+
+fn malformed(name: &str, value: &str, expected: &str) -> Error {
+    Error::bad_request(format!("invalid parameter {name}={value:?}: it must be {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn parameters_are_read_and_checked() {
+        let params =
+            Params::parse(Some("watch&limit=5&labelSelector=a%3Db&resourceVersion=7&resourceVersionMatch=Exact"));
+        assert!(params.is_watch().unwrap());
+        let list = params.list_options().unwrap();
+        assert_eq!((list.limit, list.label_selector.as_str()), (5, "a=b"));
+        assert_eq!((list.resource_version, list.version_match), (Some(7), VersionMatch::Exact));
+        for bad in
+            ["limit=-1", "limit=x", "resourceVersion=a", "resourceVersionMatch=Exact", "dryRun=Some", "watch=maybe"]
+        {
+            let params = Params::parse(Some(bad));
+            let failed =
+                params.list_options().is_err() || params.write_options().is_err() || params.is_watch().is_err();
+            assert!(failed, "{bad}");
+        }
+    }
+
+    #[test]
+    fn delete_options_come_from_body_and_query() {
+        let body = json!({"propagationPolicy": "Foreground", "preconditions": {"uid": "u"}, "dryRun": ["All"]});
+        let options = Params::default().delete_options(Some(&body)).unwrap();
+        assert_eq!(
+            (options.propagation, options.uid.as_deref(), options.dry_run),
+            (Propagation::Foreground, Some("u"), true)
+        );
+        let query = Params::parse(Some("orphanDependents=true"));
+        assert_eq!(query.delete_options(None).unwrap().propagation, Propagation::Orphan);
+        assert!(query.delete_options(Some(&body)).is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! Requests to resources: find the path, ask for the grant, call the engine, show the result.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use mcplane_core::{Context, Error, Grant, Result, authz};
+
+use super::params::Params;
+use super::path::ResourcePath;
+use super::represent::{self, Representation};
+use super::{Door, Failure, Route, body, discovery, stream};
+use crate::kind::RegisteredKind;
+use crate::service::Deleted;
+use crate::subresource::Action;
+
+pub(super) async fn legacy(
+    State(door): State<Door>,
+    context: Option<Extension<Arc<Context>>>,
+    Path((version, _)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Failure> {
+    handle(door, super::context(context), "", &version, request).await
+}
+
+pub(super) async fn grouped(
+    State(door): State<Door>,
+    context: Option<Extension<Arc<Context>>>,
+    Path((group, version, _)): Path<(String, String, String)>,
+    request: Request,
+) -> Result<Response, Failure> {
+    handle(door, super::context(context), &group, &version, request).await
+}
+
+async fn handle(
+    door: Door,
+    context: Arc<Context>,
+    group: &str,
+    version: &str,
+    request: Request,
+) -> Result<Response, Failure> {
+    // The raw path, because the router's own decoding would turn an encoded slash into a real one.
+    let depth = if group.is_empty() { 3 } else { 4 };
+    let rest = request.uri().path().splitn(depth + 1, '/').nth(depth).unwrap_or("").to_owned();
+    let path = ResourcePath::parse(group, version, &rest)?;
+    let params = Params::parse(request.uri().query());
+    let fields = params.text("fieldSelector").parse::<mcplane_apimachinery::selector::FieldSelector>().ok();
+    let selected = fields.as_ref().and_then(|fields| fields.name());
+    let attributes = path.attributes(request.method(), params.is_watch()?, selected)?;
+    let call = Call { door, path, params };
+    let outcome = match authz::authorize(&*call.door.authorizer, &context, attributes.clone()) {
+        Ok(grant) => Box::pin(call.dispatch(&grant, request)).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(response) => Ok(response),
+        Err(error) => {
+            crate::audit::record_failure(call.door.objects.db(), &context, &attributes, &error).await?;
+            Err(error.into())
+        }
+    }
+}
+
+/// A request whose path is known.
+struct Call {
+    door: Door,
+    path: ResourcePath,
+    params: Params,
+}
+
+impl Call {
+    async fn dispatch(&self, grant: &Grant, request: Request) -> Result<Response> {
+        let (parts, body) = request.into_parts();
+        let headers = parts.headers;
+        match (grant.verb(), self.action()) {
+            ("create", Some(action)) => self.act(grant, action, &headers, body).await,
+            (_, Some(_)) => Err(Error::MethodNotAllowed("this resource can only be created".to_owned())),
+            ("get", None) => self.get(grant, &headers).await,
+            ("list", None) => self.list(grant, &headers).await,
+            ("watch", None) => self.watch(grant, &headers).await,
+            ("create", None) => self.create(grant, &headers, body).await,
+            ("update", None) => self.update(grant, &headers, body).await,
+            ("patch", None) => self.patch(grant, &headers, body).await,
+            ("delete", None) => self.delete(grant, &headers, body).await,
+            ("deletecollection", None) => self.delete_collection(grant, &headers, body).await,
+            (verb, None) => Err(Error::MethodNotAllowed(format!("{verb} is not supported here"))),
+        }
+    }
+
+    fn kind(&self) -> Result<&Arc<RegisteredKind>> {
+        let kind = self.door.objects.registry().by_plural(&self.path.group, &self.path.plural);
+        let kind = kind.filter(|kind| kind.served(&self.path.version).is_some()).ok_or(Error::NoSuchPath)?;
+        let sub = self.path.subresource.as_str();
+        let known =
+            sub.is_empty() || sub == "status" && kind.status || sub == "finalize" && kind.plural == "namespaces";
+        // Namespaced objects are reached through their namespace, except by lists across all of them.
+        let placed =
+            kind.is_namespaced() != self.path.namespace.is_empty() || kind.is_namespaced() && self.path.name.is_empty();
+        if known && placed { Ok(kind) } else { Err(Error::NoSuchPath) }
+    }
+
+    fn action(&self) -> Option<&Action> {
+        let registry = self.door.objects.registry();
+        if self.path.subresource.is_empty() {
+            let matches = |action: &&Action| {
+                (action.path_group, action.path_version, action.name)
+                    == (&*self.path.group, &*self.path.version, &*self.path.plural)
+            };
+            return registry.virtual_actions().iter().find(matches);
+        }
+        let kind = registry.by_plural(&self.path.group, &self.path.plural)?;
+        kind.actions.iter().find(|action| action.name == self.path.subresource)
+    }
+
+    fn representation<'a>(&'a self, headers: &HeaderMap) -> Result<Representation<'a>> {
+        let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        Representation::new(self.kind()?, &self.path.version, accept, self.params.text("includeObject"))
+    }
+
+    async fn get(&self, grant: &Grant, headers: &HeaderMap) -> Result<Response> {
+        let show = self.representation(headers)?;
+        let object = self.door.objects.get(grant, &self.path.version).await?;
+        show.object(StatusCode::OK, &object, &[])
+    }
+
+    async fn list(&self, grant: &Grant, headers: &HeaderMap) -> Result<Response> {
+        let show = self.representation(headers)?;
+        let listed = self.door.objects.list(grant, &self.path.version, &self.params.list_options()?).await?;
+        show.list(&listed)
+    }
+
+    async fn watch(&self, grant: &Grant, headers: &HeaderMap) -> Result<Response> {
+        let show = self.representation(headers)?.into_owned();
+        let options = self.params.watch_options()?;
+        let watch = self.door.objects.watch(grant, &self.path.version, &options).await;
+        let timeout = self.params.timeout_seconds()?;
+        stream::respond(show, watch, options.bookmarks, timeout, self.door.stopping.clone())
+    }
+
+    async fn create(&self, grant: &Grant, headers: &HeaderMap, body: Body) -> Result<Response> {
+        let (show, kind) = (self.representation(headers)?, self.kind()?);
+        if !self.path.name.is_empty() || kind.is_namespaced() && self.path.namespace.is_empty() {
+            return Err(Error::MethodNotAllowed(
+                "objects are created by POST to the collection of their namespace".into(),
+            ));
+        }
+        let bytes = body::read(body, self.door.max_body).await?;
+        let decoded = body::object(headers, &bytes, show.api_version(), kind.kind)?;
+        let options = self.params.write_options()?;
+        let written = self.door.objects.create(grant, &self.path.version, decoded, &options).await?;
+        show.object(StatusCode::CREATED, &written.object, &written.warnings)
+    }
+
+    async fn update(&self, grant: &Grant, headers: &HeaderMap, body: Body) -> Result<Response> {
+        let (show, kind) = (self.representation(headers)?, self.kind()?);
+        let bytes = body::read(body, self.door.max_body).await?;
+        let decoded = body::object(headers, &bytes, show.api_version(), kind.kind)?;
+        let options = self.params.write_options()?;
+        let written = self.door.objects.update(grant, &self.path.version, decoded, &options).await?;
+        show.object(StatusCode::OK, &written.object, &written.warnings)
+    }
+
+    async fn patch(&self, grant: &Grant, headers: &HeaderMap, body: Body) -> Result<Response> {
+        let show = self.representation(headers)?;
+        let bytes = body::read(body, self.door.max_body).await?;
+        let patch = body::patch(headers, &bytes)?;
+        let options = self.params.write_options()?;
+        let written = self.door.objects.patch(grant, &self.path.version, &patch, &options).await?;
+        show.object(StatusCode::OK, &written.object, &written.warnings)
+    }
+
+    async fn delete(&self, grant: &Grant, headers: &HeaderMap, body: Body) -> Result<Response> {
+        let (show, kind) = (self.representation(headers)?, self.kind()?);
+        let bytes = body::read(body, self.door.max_body).await?;
+        let options = self.params.delete_options(body::delete_options(headers, &bytes)?.as_ref())?;
+        match self.door.objects.delete(grant, &self.path.version, &options).await? {
+            Deleted::Gone(object) => represent::gone(kind, &object),
+            Deleted::Waiting(object) => show.object(StatusCode::OK, &object, &[]),
+        }
+    }
+
+    async fn delete_collection(&self, grant: &Grant, headers: &HeaderMap, body: Body) -> Result<Response> {
+        let show = self.representation(headers)?;
+        let bytes = body::read(body, self.door.max_body).await?;
+        let options = self.params.delete_options(body::delete_options(headers, &bytes)?.as_ref())?;
+        let list = self.params.list_options()?;
+        let items = self.door.objects.delete_collection(grant, &self.path.version, &list, &options).await?;
+        show.list(&crate::service::Listed {
+            items,
+            revision: self.door.objects.db().feed().revision(),
+            ..Default::default()
+        })
+    }
+
+    async fn act(&self, grant: &Grant, action: &Action, headers: &HeaderMap, body: Body) -> Result<Response> {
+        if action.namespaced == self.path.namespace.is_empty() {
+            return Err(Error::NoSuchPath);
+        }
+        let bytes = body::read(body, self.door.max_body).await?;
+        let decoded = body::object(headers, &bytes, action.api_version, action.kind)?;
+        let mut answer = action.perform.perform(grant, decoded.value).await?;
+        crate::object::set_type(&mut answer, action.api_version, action.kind);
+        Ok((StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response())
+    }
+}
+
+/// Methods and paths of a kind in one version.
+pub(super) fn routes_of(kind: &RegisteredKind, version: &str) -> Vec<Route> {
+    let prefix = discovery::prefix(kind.group, version);
+    let namespace = if kind.is_namespaced() { "/namespaces/{namespace}" } else { "" };
+    let collection = format!("{prefix}{namespace}/{}", kind.plural);
+    let object = format!("{collection}/{{name}}");
+    let mut routes = Vec::new();
+    for (verb, method, path) in [
+        ("list", "GET", &collection),
+        ("create", "POST", &collection),
+        ("deletecollection", "DELETE", &collection),
+        ("get", "GET", &object),
+        ("update", "PUT", &object),
+        ("patch", "PATCH", &object),
+        ("delete", "DELETE", &object),
+    ] {
+        if kind.verbs.contains(&verb) {
+            routes.push(Route { method, path: path.clone() });
+        }
+    }
+    if kind.is_namespaced() && kind.verbs.contains(&"list") {
+        routes.push(Route { method: "GET", path: format!("{prefix}/{}", kind.plural) });
+    }
+    if kind.status {
+        routes.extend(["GET", "PUT", "PATCH"].map(|method| Route { method, path: format!("{object}/status") }));
+    }
+    if kind.plural == "namespaces" {
+        routes.push(Route { method: "PUT", path: format!("{object}/finalize") });
+    }
+    routes
+        .extend(kind.actions.iter().map(|action| Route { method: "POST", path: format!("{object}/{}", action.name) }));
+    routes
+}
