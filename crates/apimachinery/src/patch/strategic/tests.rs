@@ -45,7 +45,7 @@ fn patched(kind: &str, original: Value, patch: &Value) -> Result<Value> {
 
 #[test]
 fn vectors_hold() {
-    let vectors: Vec<Vector> = serde_saphyr::from_str(include_str!("vectors.yaml")).unwrap();
+    let vectors: Vec<Vector> = serde_norway::from_str(include_str!("vectors.yaml")).unwrap();
     assert!(vectors.len() > 40);
     for vector in vectors {
         let found = patched(&vector.kind, vector.original, &vector.patch);
