@@ -4,8 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::StatusCode;
+use ::http::StatusCode;
 use mcplane_core::authz::AllowAll;
+use mcplane_core::{Authorizer, SystemClock};
+use mcplane_db::{Db, StoreUrl};
+use mcplane_objects::http::{self, Door};
+use mcplane_objects::storage::{Cipher, Encrypted, Storage, TableStorage};
+use mcplane_objects::{Objects, Quotas, Registry, kinds};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
@@ -94,15 +99,47 @@ pub async fn serve_with(
 /// When a part can't start, or when the server would be open to anybody.
 pub async fn application(foundation: &Foundation<'_>) -> Result<Application, StartError> {
     foundation.exposure.login_policy(foundation.config.auth.mode, false)?;
+    let background = TaskTracker::new();
+    let db = open_store(foundation).await?;
+    let authorizer: Arc<dyn Authorizer> = Arc::new(AllowAll);
+    let objects = objects(foundation, &db).await?;
+
     let operations = operations_router(Operations {
         probes: Arc::new([]),
         metrics: foundation.metrics.clone(),
-        authorizer: Arc::new(AllowAll),
+        authorizer: Arc::clone(&authorizer),
         shutdown: foundation.shutdown.clone(),
         authority_pem: foundation.authority_pem.clone(),
     });
-    let router = operations.fallback(async || {
+    let door = Door {
+        objects,
+        authorizer,
+        max_body: usize::try_from(foundation.config.server.max_body.0).unwrap_or(usize::MAX),
+        stopping: foundation.shutdown.token(),
+    };
+    let router = operations.merge(http::router(door)).fallback(async || {
         failure(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
     });
-    Ok(Application { router, background: TaskTracker::new() })
+    Ok(Application { router, background })
+}
+
+async fn open_store(foundation: &Foundation<'_>) -> Result<Db, StartError> {
+    let url = &foundation.config.store.url;
+    let url = if url.is_sqlite() {
+        StoreUrl::Sqlite(foundation.data_dir.path().join("mcplane.db"))
+    } else {
+        url.expose().parse().map_err(|error: String| StartError::Application(error.into()))?
+    };
+    Db::open(&url, Arc::new(SystemClock)).await.map_err(|error| StartError::Application(Box::new(error)))
+}
+
+async fn objects(foundation: &Foundation<'_>, db: &Db) -> Result<Arc<Objects>, StartError> {
+    let failed = |error| StartError::Application(Box::new(error));
+    let table = TableStorage::new(db.clone());
+    let cipher = Cipher::load_or_create(&foundation.data_dir.path().join("secrets.key")).map_err(failed)?;
+    let encrypted: Arc<dyn Storage> = Arc::new(Encrypted::new(table.clone(), cipher));
+    let quotas = Quotas::start(db, &table).await.map_err(failed)?;
+    let mut registry = Registry::default();
+    kinds::register(&mut registry, &(Arc::new(table) as Arc<dyn Storage>), &encrypted);
+    Ok(Arc::new(Objects::new(registry, db.clone(), quotas)))
 }

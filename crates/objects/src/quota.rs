@@ -58,7 +58,7 @@ fn read(stored: &str) -> Option<BTreeMap<String, i64>> {
 }
 
 /// Kubernetes' words for a count that a quota does not allow.
-pub fn exceeded(count: &Count, value: i64) -> String {
+pub(crate) fn exceeded(count: &Count, value: i64) -> String {
     let Count { name, delta, limit, .. } = count;
     let limit = limit.unwrap_or(i64::MAX);
     format!("exceeded quota: requested: {name}={delta}, used: {name}={value}, limited: {name}={limit}")

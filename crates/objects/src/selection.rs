@@ -13,7 +13,7 @@ const ALWAYS_SELECTABLE: [&str; 2] = ["metadata.name", "metadata.namespace"];
 
 /// A label and a field selector, checked against the kind.
 #[derive(Debug, Clone, Default)]
-pub struct Selection {
+pub(crate) struct Selection {
     labels: LabelSelector,
     fields: FieldSelector,
 }
@@ -23,7 +23,7 @@ impl Selection {
     ///
     /// # Errors
     /// `BadRequest` for malformed selectors and for fields that the kind does not offer.
-    pub fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Self> {
+    pub(crate) fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Self> {
         let labels: LabelSelector = labels
             .parse()
             .map_err(|error| Error::bad_request(format!("unable to parse the label selector {labels:?}: {error}")))?;
@@ -44,22 +44,22 @@ impl Selection {
     }
 
     /// Whether everything is selected.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
     /// The one name that can match, if there is but one.
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.fields.name()
     }
 
     /// The one namespace that can match, if there is but one.
-    pub fn namespace(&self) -> Option<&str> {
+    pub(crate) fn namespace(&self) -> Option<&str> {
         self.fields.namespace()
     }
 
     /// Whether the object in stored text is selected.
-    pub fn matches(&self, stored: &str) -> Result<bool> {
+    pub(crate) fn matches(&self, stored: &str) -> Result<bool> {
         if self.is_empty() {
             return Ok(true);
         }

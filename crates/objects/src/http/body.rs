@@ -1,6 +1,6 @@
 //! Request bodies: read within the limit, decoded once.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use mcplane_apimachinery::codec::{self, Decoded, TypeMeta};
 use mcplane_core::{Error, Result};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::service::Patch;
 
 /// A body as bytes.
-pub(super) async fn read(body: Body, limit: usize) -> Result<bytes::Bytes> {
+pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes> {
     axum::body::to_bytes(body, limit).await.map_err(|error| {
         // The limit's error is the innermost of a chain of wrappers.
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
@@ -27,12 +27,24 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
 }
 
+/// Bodies above this are decoded beside the asynchronous threads: YAML can be written to take seconds.
+const LARGE: usize = 64 << 10;
+
 /// The object in a body.
-pub(super) fn object(headers: &HeaderMap, bytes: &[u8], api_version: &str, kind: &str) -> Result<Decoded> {
+pub(super) async fn object(headers: &HeaderMap, bytes: Bytes, api_version: &str, kind: &str) -> Result<Decoded> {
     if bytes.is_empty() {
         return Err(Error::bad_request("the request needs a body"));
     }
-    codec::decode(content_type(headers), bytes, Some(TypeMeta { api_version, kind }))
+    let content_type = content_type(headers);
+    if bytes.len() <= LARGE {
+        return codec::decode(content_type, &bytes, Some(TypeMeta { api_version, kind }));
+    }
+    let (content_type, api_version, kind) = (content_type.map(str::to_owned), api_version.to_owned(), kind.to_owned());
+    let decode = move || {
+        let meta = TypeMeta { api_version: &api_version, kind: &kind };
+        codec::decode(content_type.as_deref(), &bytes, Some(meta))
+    };
+    tokio::task::spawn_blocking(decode).await.map_err(Error::internal)?
 }
 
 /// The options in the body of a deletion, if it has one.

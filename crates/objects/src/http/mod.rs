@@ -18,7 +18,7 @@ use axum::Router;
 use axum::extract::Extension;
 use axum::routing::{any, get};
 use mcplane_core::{Authorizer, Caller, Context, TraceId};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use status::Failure;
 pub use table::AGE;
@@ -34,8 +34,8 @@ pub struct Door {
     pub authorizer: Arc<dyn Authorizer>,
     /// Largest request body, in bytes.
     pub max_body: usize,
-    /// Turns true when the server stops; watches end then.
-    pub stopping: watch::Receiver<bool>,
+    /// Cancelled when the server stops; watches end then.
+    pub stopping: CancellationToken,
 }
 
 /// Routes of the object API. Requests carry their [`Context`] as an extension; without one they are anonymous.

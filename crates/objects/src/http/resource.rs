@@ -147,7 +147,7 @@ impl Call {
             ));
         }
         let bytes = body::read(body, self.door.max_body).await?;
-        let decoded = body::object(headers, &bytes, show.api_version(), kind.kind)?;
+        let decoded = body::object(headers, bytes, show.api_version(), kind.kind).await?;
         let options = self.params.write_options()?;
         let written = self.door.objects.create(grant, &self.path.version, decoded, &options).await?;
         show.object(StatusCode::CREATED, &written.object, &written.warnings)
@@ -156,7 +156,7 @@ impl Call {
     async fn update(&self, grant: &Grant, headers: &HeaderMap, body: Body) -> Result<Response> {
         let (show, kind) = (self.representation(headers)?, self.kind()?);
         let bytes = body::read(body, self.door.max_body).await?;
-        let decoded = body::object(headers, &bytes, show.api_version(), kind.kind)?;
+        let decoded = body::object(headers, bytes, show.api_version(), kind.kind).await?;
         let options = self.params.write_options()?;
         let written = self.door.objects.update(grant, &self.path.version, decoded, &options).await?;
         show.object(StatusCode::OK, &written.object, &written.warnings)
@@ -199,7 +199,7 @@ impl Call {
             return Err(Error::NoSuchPath);
         }
         let bytes = body::read(body, self.door.max_body).await?;
-        let decoded = body::object(headers, &bytes, action.api_version, action.kind)?;
+        let decoded = body::object(headers, bytes, action.api_version, action.kind).await?;
         let mut answer = action.perform.perform(grant, decoded.value).await?;
         crate::object::set_type(&mut answer, action.api_version, action.kind);
         Ok((StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response())

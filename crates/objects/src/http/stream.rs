@@ -7,8 +7,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use mcplane_core::{Error, Result};
-use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::represent::Representation;
 use super::status::status;
@@ -28,7 +28,7 @@ struct State {
     bookmarks: bool,
     next_bookmark: Instant,
     end: Instant,
-    stopping: watch::Receiver<bool>,
+    stopping: CancellationToken,
     first: bool,
     queue: std::collections::VecDeque<Event>,
 }
@@ -40,7 +40,7 @@ pub(super) fn respond(
     watch: Result<Watch>,
     bookmarks: bool,
     timeout_seconds: Option<u64>,
-    stopping: watch::Receiver<bool>,
+    stopping: CancellationToken,
 ) -> Result<Response> {
     let (watch, failed) = match watch {
         Ok(watch) => (Some(watch), None),
@@ -107,7 +107,7 @@ impl State {
             // What has happened goes out before the end does.
             biased;
             events = watch.next() => Some(events),
-            () = stopped(&mut self.stopping) => None,
+            () = self.stopping.cancelled() => None,
             () = tokio::time::sleep_until(self.end) => None,
             () = tokio::time::sleep_until(bookmark_at) => {
                 self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
@@ -128,13 +128,6 @@ impl State {
             }
             Event::Bookmark { .. } => Ok(String::new()),
         }
-    }
-}
-
-/// Waits for the server to stop; for ever if nobody is left who could say so.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    if stopping.wait_for(|stopping| *stopping).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 

@@ -33,9 +33,9 @@ impl Propagation {
 }
 
 /// The finalizer of foreground deletion.
-pub const FOREGROUND: &str = "foregroundDeletion";
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 /// The finalizer of orphaning deletion.
-pub const ORPHAN: &str = "orphan";
+pub(crate) const ORPHAN: &str = "orphan";
 
 /// Options of deletions.
 #[derive(Debug, Clone, Default)]

@@ -19,6 +19,7 @@ use mcplane_core::{Clock, Error, FieldError, Grant, Result, Subject};
 use mcplane_db::{Db, audit};
 use serde_json::Value;
 
+pub(crate) use delete::{FOREGROUND, ORPHAN};
 pub use delete::{DeleteOptions, Deleted, Propagation};
 pub use list::{ListOptions, Listed, VersionMatch};
 pub use patch::Patch;
