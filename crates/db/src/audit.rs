@@ -34,6 +34,34 @@ pub struct Entry {
     pub detail: String,
 }
 
+/// Bytes of one text of an entry; what a client sent may be longer.
+const LONGEST: usize = 4096;
+
+impl Entry {
+    /// Cuts long texts and replaces NUL, which PostgreSQL refuses: one entry must not spoil the group that it is in.
+    pub(crate) fn storable(mut self) -> Self {
+        for text in [
+            &mut self.actor,
+            &mut self.verb,
+            &mut self.resource,
+            &mut self.namespace,
+            &mut self.name,
+            &mut self.outcome,
+            &mut self.trace,
+            &mut self.source,
+            &mut self.detail,
+        ] {
+            if text.len() > LONGEST {
+                text.truncate(text.floor_char_boundary(LONGEST));
+            }
+            if text.contains('\0') {
+                *text = text.replace('\0', "\u{fffd}");
+            }
+        }
+        self
+    }
+}
+
 /// An entry in its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Record {
@@ -132,9 +160,12 @@ pub struct Query {
     pub since: Timestamp,
     /// Only entries before this place in the log; 0 for the newest.
     pub before: i64,
-    /// At most so many.
+    /// At most so many; never more than 1000.
     pub limit: i64,
 }
+
+/// Records that one query brings at most.
+const MOST: i64 = 1000;
 
 impl Db {
     /// Records that match, newest first.
@@ -146,30 +177,36 @@ impl Db {
         );
         let text = [&query.actor, &query.verb, &query.resource, &query.namespace, &query.name, &query.trace];
         let mut args: Vec<Arg> = text.into_iter().map(|t| Arg::from(t.as_str())).collect();
-        args.extend([query.since, query.before, query.limit].map(Arg::from));
+        args.extend([query.since, query.before, query.limit.clamp(0, MOST)].map(Arg::from));
         self.fetch(sql, args).await?.iter().map(Record::from_row).collect()
     }
 
-    /// Recomputes the chain. `Ok(n)` with the number of entries when it holds, otherwise the first entry that doesn't.
-    pub async fn verify_audit(&self) -> Result<std::result::Result<i64, Record>> {
+    /// Recomputes the chain. `Ok(n)` with the number of entries when it holds, otherwise the place in the log of the first
+    /// entry that was changed or is missing.
+    pub async fn verify_audit(&self) -> Result<std::result::Result<i64, i64>> {
         const PAGE: i64 = 1000;
-        let (mut sequence, mut hash) = (0, String::new());
-        loop {
-            let sql = format!("SELECT {COLUMNS} FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT {PAGE}");
-            let page = self.fetch(sql, vec![Arg::from(sequence)]).await?;
+        // The log only grows, so entries that came after this are checked by the next call.
+        let rows = self.fetch("SELECT audit_sequence, audit_hash FROM head", vec![]).await?;
+        let row = rows.first().ok_or_else(|| mcplane_core::Error::internal("the head row is missing"))?;
+        let (last, last_hash) = (row.int(0)?, row.text(1)?);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM audit WHERE sequence > $1 AND sequence <= $2 ORDER BY sequence LIMIT {PAGE}"
+        );
+        let (mut verified, mut hash) = (0, String::new());
+        while verified < last {
+            let page = self.fetch(sql.clone(), vec![Arg::from(verified), Arg::from(last)]).await?;
             for row in &page {
                 let record = Record::from_row(row)?;
-                if record.sequence != sequence + 1
-                    || record.hash != digest(sequence + 1, record.at, &record.entry, &hash)
-                {
-                    return Ok(Err(record));
+                let place = verified + 1;
+                if record.sequence != place || record.hash != digest(place, record.at, &record.entry, &hash) {
+                    return Ok(Err(place));
                 }
-                sequence = record.sequence;
-                hash = record.hash;
+                (verified, hash) = (place, record.hash);
             }
-            if page.len() < PAGE as usize {
-                return Ok(Ok(sequence));
+            if page.is_empty() {
+                return Ok(Err(verified + 1));
             }
         }
+        Ok(if hash == last_hash { Ok(last) } else { Err(last) })
     }
 }

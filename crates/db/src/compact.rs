@@ -26,11 +26,15 @@ impl Compactor {
 
     /// Removes what is too old now; returns the newest revision that is gone.
     pub async fn run_once(&self) -> Result<Revision> {
-        let oldest = self.db.clock().now().saturating_sub(i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX));
-        let sql = "SELECT COALESCE(MAX(revision), 0) FROM changes WHERE at < $1";
-        let rows = self.db.fetch(sql, vec![Arg::from(oldest)]).await?;
-        let target = rows.first().map_or(Ok(0), |row| row.int(0))?;
-        self.db.compact_to(target).await
+        let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
+        let now = self.db.clock().now();
+        // Reads no further than what is to go, so that the feed needs no index by time. A change that the clock, since
+        // corrected, had put far into the future does not keep everything before it.
+        let sql = "SELECT revision FROM changes WHERE at >= $1 AND at <= $2 ORDER BY revision LIMIT 1";
+        let args = vec![Arg::from(now.saturating_sub(keep)), Arg::from(now.saturating_add(keep))];
+        let rows = self.db.fetch(sql, args).await?;
+        let oldest_kept = rows.first().map_or(Ok(Revision::MAX), |row| row.int(0))?;
+        self.db.compact_to(oldest_kept.saturating_sub(1)).await
     }
 
     /// Runs for ever, at a tenth of the retention but at least each minute.
@@ -46,34 +50,37 @@ impl Compactor {
 }
 
 impl Db {
-    /// Removes every change up to `target`; watches from before it are told that it expired.
+    /// Removes every change up to `target`, or up to the newest if that is older; watches from before it are told that it
+    /// expired.
     pub async fn compact_to(&self, target: Revision) -> Result<Revision> {
         let feed = self.feed();
-        if target <= feed.compacted() {
-            return Ok(feed.compacted());
-        }
-        // First the promise, then the rows: a reader that sees the old promise still finds all rows in its snapshot.
-        self.write(move |tx| {
-            Box::pin(async move {
-                tx.lock().await?;
-                tx.execute("UPDATE head SET compacted = $1 WHERE compacted < $1", vec![Arg::from(target)]).await
-            })
-        })
-        .await?;
-        feed.note_compacted(target);
-        loop {
-            let removed = self
-                .write(move |tx| {
-                    Box::pin(async move {
-                        let sql = "DELETE FROM changes WHERE revision IN \
-                                   (SELECT revision FROM changes WHERE revision <= $1 ORDER BY revision LIMIT $2)";
-                        tx.execute(sql, vec![Arg::from(target), Arg::from(CHUNK)]).await
-                    })
+        let target = target.min(feed.revision());
+        if target > feed.compacted() {
+            // First the promise, then the rows: a reader that sees the old promise still finds all rows in its snapshot.
+            self.write(move |tx| {
+                Box::pin(async move {
+                    tx.lock().await?;
+                    tx.execute("UPDATE head SET compacted = $1 WHERE compacted < $1", vec![Arg::from(target)]).await
                 })
-                .await?;
-            if removed < CHUNK as u64 {
-                return Ok(target);
-            }
+            })
+            .await?;
+            feed.note_compacted(target);
         }
+        // Rows may be left of an earlier promise whose removal was interrupted.
+        let target = feed.compacted();
+        let rows =
+            self.fetch("SELECT MIN(revision) FROM changes HAVING MIN(revision) <= $1", vec![Arg::from(target)]).await?;
+        let Some(mut oldest) = rows.first().map(|row| row.int(0)).transpose()? else { return Ok(target) };
+        while oldest <= target {
+            let end = target.min(oldest + CHUNK - 1);
+            self.write(move |tx| {
+                Box::pin(
+                    async move { tx.execute("DELETE FROM changes WHERE revision <= $1", vec![Arg::from(end)]).await },
+                )
+            })
+            .await?;
+            oldest = end + 1;
+        }
+        Ok(target)
     }
 }

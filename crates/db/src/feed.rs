@@ -1,16 +1,13 @@
-//! The change feed: one order over all changes, of which each watch reads one resource's.
-//!
-//! A [`Topic`] holds the newest changes of one resource in memory. A [`Subscription`] knows only the revision that it has
-//! reached; when its topic no longer holds what comes after, it reads the table until it is back inside the topic.
+//! The change feed: one order over all changes, the newest of which are held in memory by resource.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use mcplane_core::{Error, Result, Timestamp};
 use tokio::sync::watch;
 
-use crate::open::Db;
 use crate::sql::{Arg, Row};
 
 /// A number that grows by one with each change.
@@ -70,7 +67,7 @@ pub struct Change {
 impl Change {
     pub(crate) const COLUMNS: &str = "revision, at, resource, namespace, name, operation, body, previous";
 
-    fn from_row(row: &Row) -> Result<Self> {
+    pub(crate) fn from_row(row: &Row) -> Result<Self> {
         Ok(Self {
             revision: row.int(0)?,
             at: row.int(1)?,
@@ -83,7 +80,7 @@ impl Change {
         })
     }
 
-    pub(crate) fn into_args(&self, args: &mut Vec<Arg>) {
+    pub(crate) fn push_args(&self, args: &mut Vec<Arg>) {
         args.extend([
             Arg::from(self.revision),
             Arg::from(self.at),
@@ -97,7 +94,7 @@ impl Change {
     }
 
     /// Bytes that the change holds in memory, about.
-    fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         std::mem::size_of::<Self>() + self.body.len() + self.previous.as_ref().map_or(0, |p| p.len()) + self.name.len()
     }
 }
@@ -109,8 +106,11 @@ pub struct Feed {
     observers: RwLock<HashMap<Arc<str>, Vec<Observer>>>,
     /// Every change up to here has been published.
     published: AtomicI64,
+    /// The newest revision that a reader of the tables may have seen, published or not.
+    promised: AtomicI64,
     /// Every change up to here may be gone from the table.
     compacted: AtomicI64,
+    closed: AtomicBool,
 }
 
 type Observer = Box<dyn Fn(&Change) + Send + Sync>;
@@ -121,13 +121,14 @@ impl std::fmt::Debug for Feed {
     }
 }
 
-/// At most this many bytes of changes are kept in memory for each resource.
+/// At most this many bytes of changes are kept in memory for each resource that somebody watches.
 const TOPIC_BYTES: usize = 4 << 20;
-/// Changes that one read of the table brings.
-const PAGE: i64 = 500;
+/// Changes of any resource that one query for missed ones brings.
+const MISSED: i64 = 200;
 
+/// The newest changes of one resource.
 #[derive(Debug)]
-struct Topic {
+pub(crate) struct Topic {
     ring: Mutex<Ring>,
     /// The newest revision in the ring; what waiting subscriptions wait for.
     newest: watch::Sender<Revision>,
@@ -144,11 +145,34 @@ struct Ring {
 impl Feed {
     pub(crate) fn start_at(&self, revision: Revision, compacted: Revision) {
         self.published.store(revision, Ordering::Release);
+        self.promised.store(revision, Ordering::Release);
         self.compacted.store(compacted, Ordering::Release);
     }
 
     pub(crate) fn note_compacted(&self, revision: Revision) {
-        self.compacted.store(revision, Ordering::Release);
+        self.compacted.fetch_max(revision, Ordering::AcqRel);
+    }
+
+    /// Tells that changes up to `revision` are about to be committed: from then on a reader may see them, and ask for what
+    /// comes after, before they are published here.
+    pub(crate) fn promise(&self, revision: Revision) {
+        self.promised.fetch_max(revision, Ordering::AcqRel);
+    }
+
+    pub(crate) fn promised(&self) -> Revision {
+        self.promised.load(Ordering::Acquire)
+    }
+
+    /// Ends all subscriptions.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        for topic in self.topics.read().unwrap_or_else(PoisonError::into_inner).values() {
+            topic.newest.send_modify(|_| ());
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// The newest revision whose change, and all before it, has been published.
@@ -168,7 +192,7 @@ impl Feed {
         observers.entry(resource.into()).or_default().push(Box::new(observer));
     }
 
-    fn topic(&self, resource: &str) -> Arc<Topic> {
+    pub(crate) fn topic(&self, resource: &str) -> Arc<Topic> {
         if let Some(topic) = self.topics.read().unwrap_or_else(PoisonError::into_inner).get(resource) {
             return Arc::clone(topic);
         }
@@ -189,16 +213,26 @@ impl Feed {
         let mut touched: Vec<(&Arc<Topic>, Revision)> = Vec::new();
         let observers = self.observers.read().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
-            observers.get(&change.resource).into_iter().flatten().for_each(|observer| observer(&change));
+            for observer in observers.get(&change.resource).into_iter().flatten() {
+                // The writer that calls us must survive a mirror's bug.
+                if std::panic::catch_unwind(AssertUnwindSafe(|| observer(&change))).is_err() {
+                    tracing::error!(resource = %change.resource, "an observer of changes panicked");
+                }
+            }
             // Nobody ever watched a resource without a topic: the table is enough for it.
             let Some(topic) = topics.get(&change.resource) else { continue };
             let revision = change.revision;
-            topic.ring.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+            if topic.newest.receiver_count() == 0 {
+                topic.ring().forget(revision);
+                continue;
+            }
+            topic.ring().push(change);
             match touched.iter_mut().find(|(other, _)| Arc::ptr_eq(other, topic)) {
                 Some((_, newest)) => *newest = revision,
                 None => touched.push((topic, revision)),
             }
         }
+        self.promise(last);
         self.published.store(last, Ordering::Release);
         for (topic, newest) in touched {
             topic.newest.send_replace(newest);
@@ -206,7 +240,29 @@ impl Feed {
     }
 }
 
+impl Topic {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes after `revision`; `None` when memory does not reach back so far.
+    pub(crate) fn after(&self, revision: Revision) -> Option<Vec<Arc<Change>>> {
+        self.ring().after(revision)
+    }
+
+    pub(crate) fn listen(&self) -> watch::Receiver<Revision> {
+        self.newest.subscribe()
+    }
+}
+
 impl Ring {
+    /// Holds nothing up to `revision`.
+    fn forget(&mut self, revision: Revision) {
+        self.changes = VecDeque::new();
+        self.bytes = 0;
+        self.floor = revision;
+    }
+
     fn push(&mut self, change: Change) {
         self.bytes += change.weight();
         self.changes.push_back(Arc::new(change));
@@ -227,140 +283,89 @@ impl Ring {
     }
 }
 
-/// A reader of one resource's changes.
-#[derive(Debug)]
-pub struct Subscription {
-    db: Db,
-    resource: Arc<str>,
-    topic: Arc<Topic>,
-    newest: watch::Receiver<Revision>,
-    reached: Revision,
+/// The query for the oldest changes, of any resource, after `known`.
+pub(crate) fn query_after(known: Revision) -> (String, Vec<Arg>) {
+    let columns = Change::COLUMNS;
+    let sql = format!("SELECT {columns} FROM changes WHERE revision > $1 ORDER BY revision LIMIT {MISSED}");
+    (sql, vec![Arg::from(known)])
 }
 
-impl Db {
-    /// All changes of `resource` after `after`, those to come included.
-    ///
-    /// # Errors
-    /// [`Error::Expired`] when compaction took some of them away, [`Error::Timeout`] when `after` lies in the future.
-    pub fn subscribe(&self, resource: &str, after: Revision) -> Result<Subscription> {
-        let topic = self.feed().topic(resource);
-        if after < self.feed().compacted() {
-            return Err(expired(after, self.feed().compacted()));
-        }
-        if after > self.feed().revision() {
-            return Err(Error::Timeout(format!(
-                "Too large resource version: {after}, current: {}",
-                self.feed().revision()
-            )));
-        }
-        let newest = topic.newest.subscribe();
-        Ok(Subscription { db: self.clone(), resource: resource.into(), topic, newest, reached: after })
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn expired(wanted: Revision, compacted: Revision) -> Error {
-    Error::Expired(format!("too old resource version: {wanted} ({compacted})"))
-}
-
-impl Subscription {
-    /// Every change up to here has been returned.
-    pub fn reached(&self) -> Revision {
-        self.reached
-    }
-
-    /// The next changes in order: at least one, unless the subscription is up to date, when it waits. Safe to drop and
-    /// call again.
-    ///
-    /// # Errors
-    /// [`Error::Expired`] when the reader was so slow that compaction overtook it.
-    pub async fn next(&mut self) -> Result<Vec<Arc<Change>>> {
-        loop {
-            self.newest.mark_unchanged();
-            let batch = self.ready().await?;
-            if !batch.is_empty() {
-                return Ok(batch);
-            }
-            if self.newest.changed().await.is_err() {
-                return Err(Error::Unavailable { message: "the server is stopping".to_owned(), source: None });
-            }
+    fn change(resource: &str, revision: Revision, bytes: usize) -> Change {
+        Change {
+            revision,
+            at: 0,
+            resource: resource.into(),
+            namespace: "".into(),
+            name: "n".into(),
+            operation: Operation::Updated,
+            body: "x".repeat(bytes).into(),
+            previous: None,
         }
     }
 
-    /// What can be had without waiting for a new change; empty when up to date.
-    pub async fn ready(&mut self) -> Result<Vec<Arc<Change>>> {
-        loop {
-            // Read before the ring: whatever is published up to here is in the ring by now.
-            let published = self.db.feed().revision();
-            let in_memory = self.topic.ring.lock().unwrap_or_else(PoisonError::into_inner).after(self.reached);
-            if let Some(batch) = in_memory {
-                let newest = batch.last().map_or(self.reached, |change| change.revision);
-                self.reached = newest.max(published);
-                return Ok(batch);
-            }
-            let page = self.page_from_table().await?;
-            if !page.is_empty() {
-                return Ok(page);
-            }
-        }
+    fn revisions(changes: Option<Vec<Arc<Change>>>) -> Option<Vec<Revision>> {
+        changes.map(|changes| changes.iter().map(|change| change.revision).collect())
     }
 
-    async fn page_from_table(&mut self) -> Result<Vec<Arc<Change>>> {
-        let mut snapshot = self.db.snapshot().await?;
-        let (revision, compacted) = snapshot.revisions().await?;
-        if self.reached < compacted {
-            return Err(expired(self.reached, compacted));
-        }
-        let sql = format!(
-            "SELECT {} FROM changes WHERE resource = $1 AND revision > $2 ORDER BY revision LIMIT {PAGE}",
-            Change::COLUMNS
-        );
-        let rows = snapshot.fetch(sql, vec![Arg::from(Arc::clone(&self.resource)), Arg::from(self.reached)]).await?;
-        let page = rows.iter().map(|row| Change::from_row(row).map(Arc::new)).collect::<Result<Vec<_>>>()?;
-        self.reached = if page.len() < PAGE as usize {
-            revision
-        } else {
-            page.last().map_or(self.reached, |change| change.revision)
-        };
-        Ok(page)
+    #[test]
+    fn a_topic_knows_how_far_back_it_reaches() {
+        let feed = Feed::default();
+        feed.start_at(10, 0);
+        let topic = feed.topic("a");
+        let _listener = topic.listen();
+        feed.publish(vec![change("a", 11, 1), change("b", 12, 1), change("a", 13, 1)]);
+        assert_eq!(revisions(topic.after(9)), None);
+        assert_eq!(revisions(topic.after(10)), Some(vec![11, 13]));
+        assert_eq!(revisions(topic.after(12)), Some(vec![13]));
+        assert_eq!(revisions(topic.after(20)), Some(vec![]));
+        assert_eq!(revisions(feed.topic("b").after(12)), None);
+        assert_eq!(revisions(feed.topic("b").after(13)), Some(vec![]));
     }
-}
 
-/// Changes of any resource in `(after, upto]`.
-pub(crate) async fn committed_between(
-    connection: &mut crate::sql::Connection<'_>,
-    after: Revision,
-    upto: Revision,
-) -> Result<Vec<Change>> {
-    let sql =
-        format!("SELECT {} FROM changes WHERE revision > $1 AND revision <= $2 ORDER BY revision", Change::COLUMNS);
-    let rows = connection.fetch(sql, vec![Arg::from(after), Arg::from(upto)]).await?;
-    rows.iter().map(Change::from_row).collect()
-}
-
-impl Db {
-    /// For each thing of `resource` in `namespace` (all if empty) that changed after `revision`: its key and its state
-    /// at `revision`. Laid over the current state, this is the state as it was then.
-    ///
-    /// # Errors
-    /// [`Error::Expired`] when that past is compacted.
-    pub async fn undo_since(
-        &self,
-        snapshot: &mut crate::open::Snapshot,
-        resource: &str,
-        namespace: &str,
-        revision: Revision,
-    ) -> Result<Vec<Change>> {
-        let (_, compacted) = snapshot.revisions().await?;
-        if revision < compacted {
-            return Err(expired(revision, compacted));
+    #[test]
+    fn a_topic_holds_a_bounded_number_of_bytes_but_at_least_one_change() {
+        let feed = Feed::default();
+        let topic = feed.topic("a");
+        let _listener = topic.listen();
+        for revision in 1..=100 {
+            feed.publish(vec![change("a", revision, TOPIC_BYTES / 10)]);
         }
-        let sql = format!(
-            "SELECT {} FROM changes c WHERE resource = $1 AND revision > $2 AND ($3 = '' OR namespace = $3) AND NOT EXISTS \
-             (SELECT 1 FROM changes e WHERE e.resource = $1 AND e.namespace = c.namespace AND e.name = c.name \
-              AND e.revision > $2 AND e.revision < c.revision) ORDER BY namespace, name",
-            Change::COLUMNS
-        );
-        let rows = snapshot.fetch(sql, vec![resource.into(), Arg::from(revision), namespace.into()]).await?;
-        rows.iter().map(Change::from_row).collect()
+        assert!(topic.ring().bytes <= TOPIC_BYTES);
+        let kept = topic.ring().changes.len() as Revision;
+        assert!((5..10).contains(&kept), "{kept}");
+        assert_eq!(revisions(topic.after(99 - kept)), None);
+        assert_eq!(revisions(topic.after(100 - kept)).map(|kept| kept[0]), Some(101 - kept));
+        feed.publish(vec![change("a", 101, TOPIC_BYTES * 2)]);
+        assert_eq!(revisions(topic.after(100)), Some(vec![101]));
+    }
+
+    #[test]
+    fn a_topic_without_listeners_holds_nothing() {
+        let feed = Feed::default();
+        let topic = feed.topic("a");
+        let listener = topic.listen();
+        feed.publish(vec![change("a", 1, 1)]);
+        drop(listener);
+        feed.publish(vec![change("a", 2, 1)]);
+        assert!(topic.ring().changes.is_empty());
+        assert_eq!(revisions(topic.after(1)), None);
+        assert_eq!(revisions(topic.after(2)), Some(vec![]));
+    }
+
+    #[test]
+    fn an_observer_sees_its_resource_in_order_and_its_panic_stays_its_own() {
+        let feed = Feed::default();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        feed.observe("a", |change| assert_ne!(change.revision, 3, "a bug"));
+        feed.observe("a", move |change| sink.lock().unwrap().push(change.revision));
+        feed.publish(vec![change("a", 1, 1), change("b", 2, 1), change("a", 3, 1)]);
+        feed.publish(vec![change("a", 4, 1)]);
+        assert_eq!(*seen.lock().unwrap(), [1, 3, 4]);
+        assert_eq!(feed.revision(), 4);
     }
 }

@@ -2,18 +2,25 @@
 
 pub mod audit;
 mod compact;
+mod connection;
 mod error;
 mod feed;
+mod history;
 mod migrate;
 mod open;
 mod sql;
+mod subscription;
+mod tx;
 mod writer;
 
 pub use compact::Compactor;
-pub use feed::{Change, Feed, Operation, Revision, Subscription};
+pub use feed::{Change, Feed, Operation, Revision};
 pub use open::{Db, Snapshot, StoreUrl};
 pub use sql::{Arg, Dialect, Row, values};
-pub use writer::Tx;
+pub use subscription::Subscription;
+pub use tx::Tx;
 
+#[doc(hidden)]
+pub use history::undo_query;
 #[doc(hidden)]
 pub use migrate::migrate_to;

@@ -10,13 +10,14 @@ use std::time::Duration;
 use mcplane_core::{Clock, Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{ConnectOptions as _, Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
+use crate::connection::WriteConnection;
 use crate::error::from_sqlx;
 use crate::feed::Feed;
 use crate::migrate;
 use crate::sql::{Arg, Connection, Dialect, Row};
-use crate::writer::{OwnConnection, Writer};
+use crate::writer::Writer;
 
 /// Where the database is: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,7 +34,8 @@ impl FromStr for StoreUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
-            if path.is_empty() {
+            // `:memory:` would be another database for each connection.
+            if path.is_empty() || path.starts_with(':') {
                 return Err("sqlite: needs a file, as in sqlite:/var/lib/mcplane/mcplane.db".to_owned());
             }
             return Ok(Self::Sqlite(PathBuf::from(path)));
@@ -95,6 +97,8 @@ impl fmt::Debug for Db {
 
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_READERS: u32 = 8;
+/// How long [`Db::close`] waits for readers.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// Pages of write-ahead log after which SQLite copies them into the database: 16 MiB, so that a burst of writes is not
 /// interrupted by a copy each 4 MiB.
 const CHECKPOINT_PAGES: &str = "4000";
@@ -105,10 +109,11 @@ impl Db {
     /// # Errors
     /// When it can't be reached, or was made by a newer mcplane.
     pub async fn open(url: &StoreUrl, clock: Arc<dyn Clock>) -> Result<Self> {
-        let (readers, connection) = match url {
-            StoreUrl::Sqlite(path) => open_sqlite(path).await?,
-            StoreUrl::Postgres(url) => open_postgres(url).await?,
+        let (readers, mut connection) = match url {
+            StoreUrl::Sqlite(path) => open_sqlite(path),
+            StoreUrl::Postgres(url) => open_postgres(url)?,
         };
+        migrate::run(connection.connect().await.map_err(|error| cannot_open(url, error))?).await?;
         let feed = Arc::new(Feed::default());
         let writer = Writer::start(connection, Arc::clone(&feed), Arc::clone(&clock)).await?;
         Ok(Self { readers, writer, feed, clock })
@@ -150,7 +155,7 @@ impl Db {
         }
     }
 
-    /// A view of the database as it is now, in which all further queries agree.
+    /// A view of the database as it is at the first query, in which all further queries agree.
     pub async fn snapshot(&self) -> Result<Snapshot> {
         const REPEATABLE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         match &self.readers {
@@ -161,13 +166,21 @@ impl Db {
         .map_err(from_sqlx)
     }
 
-    /// Stops the writer after the groups that it holds, and closes all connections.
+    /// Ends all subscriptions, stops the writer after what waits for it, and closes all connections. Writes that come later
+    /// fail.
     pub async fn close(&self) {
-        self.writer.stop().await;
-        match &self.readers {
-            Pool::Sqlite(pool) => pool.close().await,
-            Pool::Postgres(pool) => pool.close().await,
+        let close_readers = async {
+            match &self.readers {
+                Pool::Sqlite(pool) => pool.close().await,
+                Pool::Postgres(pool) => pool.close().await,
+            }
+        };
+        // The writer goes last, because only SQLite's last connection writes the log back; but a snapshot that somebody
+        // still holds must not keep the writer from finishing.
+        if tokio::time::timeout(CLOSE_PATIENCE, close_readers).await.is_err() {
+            tracing::warn!("a reader of the database did not end in time");
         }
+        self.writer.stop().await;
     }
 }
 
@@ -188,6 +201,21 @@ impl Snapshot {
             SnapshotRepr::Sqlite(transaction) => Connection::Sqlite(transaction).fetch(sql, args).await,
             SnapshotRepr::Postgres(transaction) => Connection::Postgres(transaction).fetch(sql, args).await,
         }
+    }
+
+    pub(crate) async fn fetch_until<T>(
+        &mut self,
+        sql: String,
+        args: Vec<Arg>,
+        read: impl Fn(&Row) -> Result<T>,
+        weigh: impl Fn(&T) -> usize,
+        limit: usize,
+    ) -> Result<Vec<T>> {
+        let mut connection = match &mut self.0 {
+            SnapshotRepr::Sqlite(transaction) => Connection::Sqlite(transaction),
+            SnapshotRepr::Postgres(transaction) => Connection::Postgres(transaction),
+        };
+        connection.fetch_until(sql, args, read, weigh, limit).await
     }
 
     /// The newest revision in this view, and the newest that compaction took away.
@@ -212,29 +240,42 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-async fn open_sqlite(path: &Path) -> Result<(Pool, OwnConnection)> {
+fn open_sqlite(path: &Path) -> (Pool, WriteConnection) {
     let options = sqlite_options(path);
-    let mut writer = options.clone().pragma("cache_size", "-8000").connect().await.map_err(from_sqlx)?;
-    migrate::run(Connection::Sqlite(&mut writer)).await?;
+    let writer = WriteConnection::sqlite(options.clone().pragma("cache_size", "-8000"));
     let readers = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
-        .connect_lazy_with(options.read_only(true).pragma("cache_size", "-2000"));
-    Ok((Pool::Sqlite(readers), OwnConnection::Sqlite(writer)))
+        .acquire_timeout(Duration::from_secs(10))
+        // A file does not go away as a server does.
+        .test_before_acquire(false)
+        .connect_lazy_with(options.create_if_missing(false).read_only(true).pragma("cache_size", "-2000"));
+    (Pool::Sqlite(readers), writer)
 }
 
-async fn open_postgres(url: &str) -> Result<(Pool, OwnConnection)> {
+fn open_postgres(url: &str) -> Result<(Pool, WriteConnection)> {
     let options = PgConnectOptions::from_str(url)
         .map_err(from_sqlx)?
         .application_name("mcplane")
         .statement_cache_capacity(200)
         .disable_statement_logging();
-    let mut writer = options.clone().connect().await.map_err(from_sqlx)?;
-    migrate::run(Connection::Postgres(&mut writer)).await?;
     let readers = PgPoolOptions::new()
         .max_connections(POSTGRES_READERS)
         .acquire_timeout(Duration::from_secs(10))
+        // As SQLite's readers can't write either.
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                let read_only = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY";
+                connection.execute(sqlx::raw_sql(read_only)).await.map(drop)
+            })
+        })
         .connect_lazy_with(options.clone());
-    Ok((Pool::Postgres(readers), OwnConnection::Postgres(Box::new(options), Some(writer))))
+    Ok((Pool::Postgres(readers), WriteConnection::postgres(options)))
+}
+
+/// Whoever starts the server chose the URL and needs to know what is wrong with it.
+fn cannot_open(url: &StoreUrl, error: Error) -> Error {
+    let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+    Error::Unavailable { message: format!("the store {url} can't be opened: {reason}"), source: Some(Box::new(error)) }
 }
 
 #[cfg(test)]
@@ -246,7 +287,7 @@ mod tests {
         assert_eq!("sqlite:/a/b.db".parse(), Ok(StoreUrl::Sqlite("/a/b.db".into())));
         let url: StoreUrl = "postgres://me:hunter2@db.example:6432/ml".parse().unwrap();
         assert_eq!(format!("{url} {url:?}"), ["postgres://me@db.example:6432/ml"; 2].join(" "));
-        for bad in ["", "sqlite:", "mysql://x", "/a/b.db"] {
+        for bad in ["", "sqlite:", "sqlite::memory:", "mysql://x", "/a/b.db"] {
             assert!(bad.parse::<StoreUrl>().is_err(), "{bad}");
         }
     }

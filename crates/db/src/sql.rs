@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use mcplane_core::Result;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
@@ -22,7 +23,7 @@ pub enum Dialect {
 }
 
 /// A bound argument. Times are milliseconds, booleans 0 or 1: both databases agree on those.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Arg {
     /// Text.
     Text(Cow<'static, str>),
@@ -34,6 +35,17 @@ pub enum Arg {
     Bytes(Vec<u8>),
     /// A text that may be absent.
     OptionalText(Option<Arc<str>>),
+}
+
+/// Values may be secret; only their kind is shown.
+impl std::fmt::Debug for Arg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Text(_) | Self::Shared(_) | Self::OptionalText(_) => "Text(…)",
+            Self::Int(_) => "Int(…)",
+            Self::Bytes(_) => "Bytes(…)",
+        })
+    }
 }
 
 impl From<&str> for Arg {
@@ -73,13 +85,18 @@ impl From<Vec<u8>> for Arg {
 }
 
 /// A row of either database. Columns are read by position.
-#[derive(Debug)]
 pub struct Row(Repr);
 
-#[derive(Debug)]
 enum Repr {
     Sqlite(SqliteRow),
     Postgres(PgRow),
+}
+
+/// Values may be secret.
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Row").finish_non_exhaustive()
+    }
 }
 
 impl Row {
@@ -128,18 +145,42 @@ pub(crate) enum Connection<'c> {
 
 impl Connection<'_> {
     pub(crate) async fn fetch(&mut self, sql: impl Into<Cow<'static, str>>, args: Vec<Arg>) -> Result<Vec<Row>> {
-        let sql = AssertSqlSafe(sql.into());
-        match self {
+        self.rows(sql.into(), args)?.try_collect().await
+    }
+
+    /// The first rows, until what `read` made of them weighs `limit` or there are no more.
+    pub(crate) async fn fetch_until<T>(
+        &mut self,
+        sql: impl Into<Cow<'static, str>>,
+        args: Vec<Arg>,
+        read: impl Fn(&Row) -> Result<T>,
+        weigh: impl Fn(&T) -> usize,
+        limit: usize,
+    ) -> Result<Vec<T>> {
+        let mut rows = self.rows(sql.into(), args)?;
+        let (mut found, mut weight) = (Vec::new(), 0);
+        while weight < limit
+            && let Some(row) = rows.try_next().await?
+        {
+            let item = read(&row)?;
+            weight += weigh(&item);
+            found.push(item);
+        }
+        Ok(found)
+    }
+
+    fn rows(&mut self, sql: Cow<'static, str>, args: Vec<Arg>) -> Result<BoxStream<'_, Result<Row>>> {
+        let sql = AssertSqlSafe(sql);
+        Ok(match self {
             Self::Sqlite(connection) => {
-                let query = sqlx::query_with(sql, sqlite_arguments(args)?);
-                query.fetch(&mut **connection).map_ok(|row| Row(Repr::Sqlite(row))).try_collect().await
+                let rows = sqlx::query_with(sql, sqlite_arguments(args)?).fetch(&mut **connection);
+                rows.map(|row| row.map(|row| Row(Repr::Sqlite(row))).map_err(from_sqlx)).boxed()
             }
             Self::Postgres(connection) => {
-                let query = sqlx::query_with(sql, postgres_arguments(args)?);
-                query.fetch(&mut **connection).map_ok(|row| Row(Repr::Postgres(row))).try_collect().await
+                let rows = sqlx::query_with(sql, postgres_arguments(args)?).fetch(&mut **connection);
+                rows.map(|row| row.map(|row| Row(Repr::Postgres(row))).map_err(from_sqlx)).boxed()
             }
-        }
-        .map_err(from_sqlx)
+        })
     }
 
     pub(crate) async fn execute(&mut self, sql: impl Into<Cow<'static, str>>, args: Vec<Arg>) -> Result<u64> {
@@ -209,7 +250,7 @@ pub fn values(rows: usize, columns: usize) -> String {
 /// prepared; 256 rows at most, far below both databases' limit of bound arguments.
 pub(crate) fn runs(mut rows: usize) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
-        let run = [256, 64, 16, 4, 2, 1].into_iter().find(|run| rows >= *run)?;
+        let run = [256, 128, 64, 32, 16, 8, 4, 2, 1].into_iter().find(|run| rows >= *run)?;
         rows -= run;
         Some(run)
     })

@@ -1,6 +1,6 @@
 -- The one row whose lock orders every write: revisions and audit entries are numbered under it.
 CREATE TABLE head (
-    id BIGINT PRIMARY KEY CHECK (id = 1),
+    id INTEGER PRIMARY KEY CHECK (id = 1),
     revision BIGINT NOT NULL,
     compacted BIGINT NOT NULL,
     audit_sequence BIGINT NOT NULL,
@@ -11,7 +11,7 @@ INSERT INTO head VALUES (1, 1, 0, 0, '');
 -- The change feed: what every watch reads. `body` is the state after the change (the last state, for a deletion),
 -- `previous` the state before it.
 CREATE TABLE changes (
-    revision BIGINT PRIMARY KEY,
+    revision INTEGER PRIMARY KEY,
     at BIGINT NOT NULL,
     resource TEXT NOT NULL,
     namespace TEXT NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE counters (
 
 -- Append-only: each entry's hash covers the one before it, and the triggers refuse to rewrite history.
 CREATE TABLE audit (
-    sequence BIGINT PRIMARY KEY,
+    sequence INTEGER PRIMARY KEY,
     at BIGINT NOT NULL,
     actor TEXT NOT NULL,
     verb TEXT NOT NULL,
