@@ -18,6 +18,8 @@ pub struct Request<'a> {
     pub namespace: &'a str,
     /// The stored object on update; `None` on creation.
     pub old: Option<&'a Value>,
+    /// Whether nothing will be stored, so that slow work and effects are to be left out.
+    pub dry_run: bool,
 }
 
 /// A check that may also change the object.

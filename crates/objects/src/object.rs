@@ -13,12 +13,19 @@ use serde_json::{Map, Value};
 const METADATA_START: &str = "{\"metadata\":{";
 
 /// Text to be stored, complete but for its revision.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Body {
     /// The fields of the metadata: `"name":"a",…`.
     metadata: String,
     /// All other fields, each behind a comma: `,"data":{…}`.
     rest: String,
+}
+
+/// What is to be stored may be secret.
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
 }
 
 impl Body {

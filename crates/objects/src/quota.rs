@@ -28,6 +28,11 @@ impl Quotas {
         Ok(Self { mirror })
     }
 
+    /// Names of the quotas of a namespace.
+    pub fn names_in(&self, namespace: &str) -> Vec<Arc<str>> {
+        self.mirror.in_namespace(namespace).into_iter().map(|(name, _)| name).collect()
+    }
+
     /// The counters that creating (`delta` 1) or deleting (-1) an object moves, with the limits in force.
     pub fn count(&self, kind: &Kind, namespace: &str, delta: i64) -> Vec<Count> {
         if !kind.is_namespaced() {

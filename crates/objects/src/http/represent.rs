@@ -48,7 +48,9 @@ impl<'a> Representation<'a> {
             "None" => Include::Nothing,
             "Object" => Include::Object,
             other => {
-                return Err(Error::bad_request(format!("includeObject={other:?}: it must be None, Metadata or Object")));
+                return Err(Error::bad_request(format!(
+                    "includeObject={other:?}: it must be None, Metadata or Object"
+                )));
             }
         };
         Ok(Self { kind: Cow::Borrowed(kind), api_version: kind.api_version(version), accept, include })

@@ -9,7 +9,7 @@ use crate::kind::{Column, Kind, Resource};
 use crate::object::ObjectExt as _;
 
 /// The time of creation, in full.
-pub(crate) const CREATED_AT: Column = Column {
+pub const CREATED_AT: Column = Column {
     name: "Created At",
     format: "string",
     priority: 0,

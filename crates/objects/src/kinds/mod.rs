@@ -23,6 +23,7 @@ use crate::storage::Storage;
 
 pub use destination_rule::DestinationRule;
 pub use k8s_openapi::api::core::v1::ServiceAccount;
+pub use limit_range::CREATED_AT;
 pub use namespace::{FINALIZER, PERMANENT};
 pub use virtual_service::VirtualService;
 

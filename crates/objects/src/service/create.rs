@@ -33,7 +33,8 @@ impl Objects {
         call.validate(&new, None, faults)?;
         for admission in &call.kind.admission {
             let (kind, namespace) = (&**call.kind, call.namespace);
-            let request = admission::Request { context: grant.context(), kind, namespace, old: None };
+            let dry_run = options.dry_run;
+            let request = admission::Request { context: grant.context(), kind, namespace, old: None, dry_run };
             admission.admit(request, &mut new).await?;
         }
         let prefix = new.meta_text("generateName").to_owned();

@@ -19,7 +19,6 @@ use mcplane_core::{Clock, Error, FieldError, Grant, Result, Subject};
 use mcplane_db::{Db, audit};
 use serde_json::Value;
 
-pub(crate) use delete::{FOREGROUND, ORPHAN};
 pub use delete::{DeleteOptions, Deleted, Propagation};
 pub use list::{ListOptions, Listed, VersionMatch};
 pub use patch::Patch;
@@ -94,6 +93,11 @@ impl Objects {
     /// The database beneath.
     pub fn db(&self) -> &Db {
         &self.db
+    }
+
+    /// The quotas in force.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {

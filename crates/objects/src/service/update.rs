@@ -61,7 +61,8 @@ impl Objects {
         call.validate(&new, Some(&before), faults)?;
         for admission in &call.kind.admission {
             let (kind, namespace) = (&**call.kind, call.namespace);
-            let request = admission::Request { context: call.grant.context(), kind, namespace, old: Some(&before) };
+            let (context, old) = (call.grant.context(), Some(&before));
+            let request = admission::Request { context, kind, namespace, old, dry_run };
             admission.admit(request, &mut new).await?;
         }
         if new == before {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mcplane_core::Result;
-use mcplane_db::{Change, Db, Revision, Snapshot};
+use mcplane_db::{Arg, Change, Db, Revision, Row, Snapshot};
 
 use super::{Page, Range, Stored};
 
@@ -22,6 +22,38 @@ pub async fn overlay(db: &Db, snapshot: &mut Snapshot, resource: &str, range: &R
 }
 
 impl Page {
+    /// Reads `range` of `resource` as it is, or was at the range's revision. `query` makes the statement for the first so
+    /// many rows of the range in the order of namespace and name; `read` makes an object of a row.
+    ///
+    /// # Errors
+    /// `Expired` when that past is compacted.
+    pub async fn read(
+        db: &Db,
+        resource: &str,
+        range: &Range,
+        query: impl FnOnce(i64) -> (String, Vec<Arg>) + Send,
+        read: fn(&Row) -> Result<Stored>,
+    ) -> Result<Self> {
+        let mut snapshot = db.snapshot().await?;
+        let (revision, _) = snapshot.revisions().await?;
+        let past = overlay(db, &mut snapshot, resource, range).await?;
+        // One row more than asked tells whether there is more; the past may hold so many fewer than the present.
+        let limit = match range.limit {
+            0 => i64::MAX,
+            limit => i64::try_from(limit.saturating_add(1 + past.len())).unwrap_or(i64::MAX),
+        };
+        let (sql, args) = query(limit);
+        let rows = snapshot.fetch(sql, args).await?;
+        let mut present = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let complete = (present.len() as i64) < limit;
+        if !past.is_empty() {
+            return Self::at_revision(present, complete, past, range, range.at.unwrap_or(revision));
+        }
+        let more = range.limit > 0 && present.len() > range.limit;
+        present.truncate(if range.limit == 0 { usize::MAX } else { range.limit });
+        Ok(Self { items: present, revision: range.at.unwrap_or(revision), more })
+    }
+
     /// Takes back later changes: `present` is a page of the present in order, `complete` whether nothing lies behind it.
     pub fn at_revision(
         present: Vec<Stored>,

@@ -9,7 +9,7 @@ use mcplane_core::{Error, Result};
 use mcplane_db::{Arg, Db, Operation, Row, Tx};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Count, Effect, Expect, Key, Page, Range, Refusal, Storage, Stored, Write, overlay};
+use super::{Count, Effect, Expect, Key, Page, Range, Refusal, Storage, Stored, Write};
 
 /// Writes that are decided in one transaction.
 const GATHER: usize = 256;
@@ -45,21 +45,7 @@ impl TableStorage {
     }
 
     async fn read_page(&self, resource: &Arc<str>, range: &Range) -> Result<Page> {
-        let mut snapshot = self.db.snapshot().await?;
-        let (revision, _) = snapshot.revisions().await?;
-        let past = overlay(&self.db, &mut snapshot, resource, range).await?;
-        // One row more than asked tells whether there is more; the past may hold so many fewer than the present.
-        let limit = if range.limit == 0 { i64::MAX } else { (range.limit + 1 + past.len()) as i64 };
-        let (sql, args) = page_query(resource, range, limit);
-        let rows = snapshot.fetch(sql, args).await?;
-        let mut present = rows.iter().map(stored).collect::<Result<Vec<_>>>()?;
-        let complete = (present.len() as i64) < limit;
-        if !past.is_empty() {
-            return Page::at_revision(present, complete, past, range, range.at.unwrap_or(revision));
-        }
-        let more = range.limit > 0 && present.len() > range.limit;
-        present.truncate(if range.limit == 0 { usize::MAX } else { range.limit });
-        Ok(Page { items: present, revision: range.at.unwrap_or(revision), more })
+        Page::read(&self.db, resource, range, |limit| page_query(resource, range, limit), stored).await
     }
 }
 

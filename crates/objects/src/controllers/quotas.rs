@@ -1,0 +1,110 @@
+//! ResourceQuotas: their status shows what is used. What is allowed is decided elsewhere, in the transaction of each write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{ResourceQuota, ResourceQuotaStatus};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::api::{Api, PostParams};
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher;
+use kube::{Client, Error, ResourceExt as _};
+use mcplane_apimachinery::resources::usage::count_names;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::client::code;
+use crate::service::Objects;
+
+/// Changes that come together are shown together.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// Namespaces whose change may wait to be looked at; more are found by the next change.
+const WAITING: usize = 1024;
+
+struct State {
+    client: Client,
+    objects: Arc<Objects>,
+}
+
+pub(super) async fn run(client: Client, objects: Arc<Objects>, stopping: CancellationToken) {
+    let quotas: Api<ResourceQuota> = Api::all(client.clone());
+    let changed = changed_quotas(&objects);
+    let state = Arc::new(State { client, objects });
+    Controller::new(quotas, watcher::Config::default())
+        .with_config(Config::default().debounce(DEBOUNCE))
+        .reconcile_on(changed)
+        .graceful_shutdown_on(stopping.cancelled_owned())
+        .run(reconcile, retry, state)
+        .for_each(async |outcome| {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "a quota could not be reconciled yet");
+            }
+        })
+        .await;
+}
+
+/// The quotas of namespaces in which something came or went.
+fn changed_quotas(objects: &Arc<Objects>) -> impl futures::Stream<Item = ObjectRef<ResourceQuota>> + Send + 'static {
+    let (tell, told) = mpsc::channel(WAITING);
+    for kind in objects.registry().kinds().iter().filter(|kind| kind.is_namespaced()) {
+        let (tell, quotas) = (tell.clone(), objects.quotas().clone());
+        objects.db().feed().observe(kind.resource(), move |change| {
+            if change.operation == mcplane_db::Operation::Updated {
+                return;
+            }
+            for quota in quotas.names_in(&change.namespace) {
+                // A full channel holds this quota already, or will be followed by changes that name it again.
+                let _ = tell.try_send(ObjectRef::new(&quota).within(&change.namespace));
+            }
+        });
+    }
+    futures::stream::unfold(told, |mut told| async move { Some((told.recv().await?, told)) })
+}
+
+fn retry(_: Arc<ResourceQuota>, error: &Error, _: Arc<State>) -> Action {
+    tracing::warn!(%error, "reconciling a quota failed; it will be tried again");
+    Action::requeue(Duration::from_secs(2))
+}
+
+async fn reconcile(quota: Arc<ResourceQuota>, state: Arc<State>) -> Result<Action, Error> {
+    let namespace = quota.namespace().unwrap_or_default();
+    let hard = quota.spec.as_ref().and_then(|spec| spec.hard.clone()).unwrap_or_default();
+    let used = state.used(&namespace, &hard).await.map_err(|error| Error::Service(Box::new(error)))?;
+    let status = ResourceQuotaStatus { hard: Some(hard), used: Some(used) };
+    if quota.status.as_ref() != Some(&status) {
+        let quotas: Api<ResourceQuota> = Api::namespaced(state.client.clone(), &namespace);
+        let mut replacement = (*quota).clone();
+        replacement.status = Some(status);
+        match quotas.replace_status(&quota.name_any(), &PostParams::default(), &replacement).await {
+            // A newer quota is on its way here, or the quota is gone.
+            Err(error) if [404, 409].contains(&code(&error)) => {}
+            outcome => drop(outcome?),
+        }
+    }
+    Ok(Action::await_change())
+}
+
+impl State {
+    async fn used(
+        &self,
+        namespace: &str,
+        hard: &BTreeMap<String, Quantity>,
+    ) -> mcplane_core::Result<BTreeMap<String, Quantity>> {
+        let mut used: BTreeMap<String, Quantity> =
+            hard.keys().map(|name| (name.clone(), Quantity("0".to_owned()))).collect();
+        for kind in self.objects.registry().kinds().iter().filter(|kind| kind.is_namespaced()) {
+            let names = count_names(kind.group, kind.plural);
+            if !names.iter().any(|name| hard.contains_key(name)) {
+                continue;
+            }
+            let count = kind.storage.count(kind.resource(), namespace).await?;
+            for name in names.iter().filter(|name| hard.contains_key(*name)) {
+                used.insert(name.clone(), Quantity(count.to_string()));
+            }
+        }
+        Ok(used)
+    }
+}
