@@ -10,7 +10,7 @@ use mcplane_core::{Authorizer, SystemClock};
 use mcplane_db::{Db, StoreUrl};
 use mcplane_objects::http::{self, Door};
 use mcplane_objects::storage::{Cipher, Encrypted, Storage, TableStorage};
-use mcplane_objects::{Objects, Quotas, Registry, kinds};
+use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
@@ -112,12 +112,15 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         authority_pem: foundation.authority_pem.clone(),
     });
     let door = Door {
-        objects,
+        objects: Arc::clone(&objects),
         authorizer,
         max_body: usize::try_from(foundation.config.server.max_body.0).unwrap_or(usize::MAX),
         stopping: foundation.shutdown.token(),
     };
-    let router = operations.merge(http::router(door)).fallback(async || {
+    let api = http::router(door);
+    let client = controllers::in_process(api.clone(), "controllers");
+    controllers::start(&objects, &client, &foundation.shutdown.token(), &background);
+    let router = operations.merge(api).fallback(async || {
         failure(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
     });
     Ok(Application { router, background })

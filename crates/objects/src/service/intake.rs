@@ -71,8 +71,16 @@ fn shown_name(object: &Value) -> &str {
     }
 }
 
-/// Drops what clients echo but only the server writes, and nulls in the metadata.
+/// Drops what clients echo but only the server writes, and what is empty in the metadata: Kubernetes' types do not tell
+/// an empty list from none.
 fn strip_server_only(object: &mut Value) {
+    let empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    };
     let metadata = object.metadata_mut();
-    metadata.retain(|key, value| !value.is_null() && key != "managedFields" && key != "selfLink");
+    metadata.retain(|key, value| !empty(value) && key != "managedFields" && key != "selfLink");
 }
