@@ -1,7 +1,7 @@
 //! An acknowledgement follows the disk: seen from outside, in the server's system calls.
 
 use crate::kube_rs::connect;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
 use kube::api::PostParams;
 use mcplane_testkit::process::random_hex;
@@ -35,7 +35,11 @@ fn sqlite_answers_follow_the_sync_of_their_batch() {
     let markers: Vec<String> = (0..CLIENTS * EACH).map(|_| format!("marker{}", random_hex(12))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let maps: Api<ConfigMap> = Api::namespaced(connect(&server.url(), "default"), "default");
+        let client = connect(&server.url(), "work");
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let namespace = serde_json::from_value(json!({"metadata": {"name": "work"}})).unwrap();
+        namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        let maps: Api<ConfigMap> = Api::default_namespaced(client);
         let tasks: Vec<_> = markers
             .chunks(EACH)
             .enumerate()

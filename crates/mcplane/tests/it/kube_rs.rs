@@ -115,14 +115,11 @@ fn watch_resumes_where_it_was(backend: Backend) {
         let (mut seen, mut revision) = (Vec::new(), start);
         while seen.len() < 20 {
             let watch = maps.watch(&WatchParams::default().timeout(20), &revision).await.unwrap();
-            let events: Vec<WatchEvent<ConfigMap>> = watch.take(3).try_collect().await.unwrap();
+            let events: Vec<WatchEvent<ConfigMap>> = watch.take(3.min(20 - seen.len())).try_collect().await.unwrap();
             for event in events {
                 let WatchEvent::Added(map) = event else { panic!("{event:?}") };
                 revision = map.resource_version().unwrap();
                 seen.push(map.name_any());
-                if seen.len() == 20 {
-                    break;
-                }
             }
         }
         assert_eq!(seen, (0..20).map(|n| format!("c-{n:02}")).collect::<Vec<_>>());

@@ -35,21 +35,22 @@ fn acknowledged_writes_survive_kill_9(backend: Backend) {
 
 async fn play(backend: Backend, rounds: usize) {
     let mut server = Server::start(env!("CARGO_BIN_EXE_mcplane"), backend);
-    let (connected, connection) = watch::channel(Some(connect(&server.url(), NAMESPACE)));
-    let namespaces: Api<Namespace> = Api::all(connect(&server.url(), NAMESPACE));
+    let mut client = connect(&server.url(), NAMESPACE);
+    let (connected, connection) = watch::channel(Some(client.clone()));
+    let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
     namespaces.create(&PostParams::default(), &namespace).await.unwrap();
 
     let ledger = Arc::new(Ledger::default());
-    let start = maps(&server).list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    let start = maps(&client).list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
     let mut watchers: Vec<Watcher> =
         (0..WATCHERS).map(|_| Watcher::start(connection.clone(), &start, ledger.clone())).collect();
     for round in 1..=rounds {
         let before = ledger.counts();
         let began = Instant::now();
         let writers: Vec<_> =
-            (0..WRITERS).map(|writer| tokio::spawn(writer::write(writer, maps(&server), ledger.clone()))).collect();
-        tokio::time::sleep(Duration::from_millis(40 + random_below(700))).await;
+            (0..WRITERS).map(|writer| tokio::spawn(writer::write(writer, maps(&client), ledger.clone()))).collect();
+        tokio::time::sleep(Duration::from_millis(100 + random_below(900))).await;
         server.kill_9();
         let lived = began.elapsed();
         connected.send_replace(None);
@@ -58,14 +59,15 @@ async fn play(backend: Backend, rounds: usize) {
         }
 
         server.restart();
-        connected.send_replace(Some(connect(&server.url(), NAMESPACE)));
-        let found = maps(&server).list(&ListParams::default()).await.unwrap().items;
+        client = connect(&server.url(), NAMESPACE);
+        connected.send_replace(Some(client.clone()));
+        let found = maps(&client).list(&ListParams::default()).await.unwrap().items;
         ledger.settle(&found);
         let name = format!("marker-{round}");
         let marker: ConfigMap = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
-        let marker = maps(&server).create(&PostParams::default(), &marker).await.unwrap();
+        let marker = maps(&client).create(&PostParams::default(), &marker).await.unwrap();
         ledger.acknowledge_marker(&marker);
-        let truth: Vec<ConfigMap> = maps(&server).list(&ListParams::default()).await.unwrap().items;
+        let truth: Vec<ConfigMap> = maps(&client).list(&ListParams::default()).await.unwrap().items;
         for watcher in &mut watchers {
             watcher.catch_up(revision(&marker)).await;
             watcher.agrees_with(&truth);
@@ -83,8 +85,8 @@ async fn play(backend: Backend, rounds: usize) {
     assert!(acknowledged > rounds * WRITERS, "{acknowledged} writes in {rounds} rounds are too few to show anything");
 }
 
-fn maps(server: &Server) -> Api<ConfigMap> {
-    Api::namespaced(connect(&server.url(), NAMESPACE), NAMESPACE)
+fn maps(client: &Client) -> Api<ConfigMap> {
+    Api::namespaced(client.clone(), NAMESPACE)
 }
 
 fn revision(map: &ConfigMap) -> u64 {
