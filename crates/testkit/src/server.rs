@@ -171,10 +171,11 @@ impl Server {
         self.database.as_ref()
     }
 
-    /// `mcplane` with this server's data directory, for subcommands.
+    /// `mcplane` for subcommands, with a home directory of its own.
     pub fn cli(&self) -> Command {
         let mut command = Command::new(&self.binary);
-        command.env("HOME", self.scratch()).env("NO_COLOR", "1").env_remove("KUBECONFIG").current_dir(self.scratch());
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.scratch()).env("NO_COLOR", "1").current_dir(self.scratch());
         command
     }
 

@@ -1,5 +1,7 @@
 //! The real server over real sockets, with real clients.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
+
 mod cli;
 mod crash;
 mod durability;

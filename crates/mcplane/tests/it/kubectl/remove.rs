@@ -1,4 +1,4 @@
-use super::start;
+use super::{deleted, start};
 use mcplane_testkit::{Backend, Kubectl, eventually, on_each_backend};
 use serde_json::json;
 
@@ -10,12 +10,12 @@ fn by_name_label_and_file(backend: Backend) {
         k.ok(format!("create configmap {name}").as_str());
     }
     k.ok("label cm b c go=now");
-    assert_eq!(k.ok("delete cm a"), "configmap \"a\" deleted\n");
+    assert_eq!(deleted(&k.ok("delete cm a")), "configmap \"a\" deleted\n");
     assert!(k.err("delete cm a").contains("configmaps \"a\" not found"));
     assert_eq!(k.ok("delete cm a --ignore-not-found"), "");
-    assert_eq!(k.ok("delete cm -l go=now"), "configmap \"b\" deleted\nconfigmap \"c\" deleted\n");
+    assert_eq!(deleted(&k.ok("delete cm -l go=now")), "configmap \"b\" deleted\nconfigmap \"c\" deleted\n");
     let yaml = k.ok("get cm d -o yaml");
-    assert_eq!(k.feed("delete -f -", &yaml).ok(), "configmap \"d\" deleted\n");
+    assert_eq!(deleted(&k.feed("delete -f -", &yaml).ok()), "configmap \"d\" deleted\n");
     k.ok("create configmap e");
     k.ok("delete cm --all");
     assert_eq!(k.ok("get cm -o name"), "");
@@ -27,7 +27,7 @@ fn finalizers(backend: Backend) {
     let held = json!({"apiVersion": "v1", "kind": "ConfigMap",
                       "metadata": {"name": "held", "finalizers": ["example.com/backup"]}});
     k.feed("create -f -", &held.to_string()).ok();
-    assert_eq!(k.ok("delete cm held --wait=false"), "configmap \"held\" deleted\n");
+    assert_eq!(deleted(&k.ok("delete cm held --wait=false")), "configmap \"held\" deleted\n");
     let marked = k.json("get cm held");
     assert!(marked["metadata"]["deletionTimestamp"].is_string(), "{marked}");
     assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 0);

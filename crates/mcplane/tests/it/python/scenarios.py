@@ -253,7 +253,7 @@ class Scenario(unittest.TestCase):
         maps = dynamic.DynamicClient(self.api).resources.get(api_version="v1", kind="ConfigMap")
         create = lambda body, **query: maps.create(body=body, namespace=self.ns, query_params=list(query.items()))
         kind = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
-        self.refused(400, "BadRequest", create, {**kind, "data": {"a": 1}})
+        self.refused(422, "Invalid", create, {**kind, "data": {"a": 1}})
         self.refused(400, "BadRequest", create, {**kind, "dta": {}}, fieldValidation="Strict")
         self.assertEqual(self.names(), [])
         create({**kind, "dta": {}}, fieldValidation="Ignore")
