@@ -87,7 +87,7 @@ fn api(backend: Backend) {
         assert_eq!(listed.items.len(), 1);
         let all: Api<ConfigMap> = Api::all(client.clone());
         let found = all.list(&ListParams::default().fields("metadata.namespace=work,metadata.name=c")).await.unwrap();
-        assert_eq!(found.items, [labelled.clone()]);
+        assert_eq!(found.items, std::slice::from_ref(&labelled));
 
         let stale = Preconditions { resource_version: made.resource_version(), uid: None };
         let stale = DeleteParams { preconditions: Some(stale), ..DeleteParams::default() };
