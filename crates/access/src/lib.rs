@@ -1,8 +1,14 @@
-//! Who may do what: local users and their passwords, tokens, and Kubernetes' role-based access control.
-//!
-//! The decisions here are pure. They read the policy, the keys and the time that they are given, so that whoever wires
-//! them to a database or a protocol can't change what they decide.
+#![doc = include_str!("../README.md")]
 
+mod access;
+mod authenticate;
+pub mod bootstrap;
+mod http;
 pub mod rbac;
+mod reviews;
+mod service_accounts;
 pub mod tokens;
 pub mod users;
+
+pub use access::{Access, Config};
+pub use authenticate::Anonymous;

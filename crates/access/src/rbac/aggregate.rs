@@ -1,5 +1,6 @@
 //! Aggregated ClusterRoles: their rules are those of the ClusterRoles that their selectors match, at any depth.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
@@ -9,9 +10,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 ///
 /// An aggregated role's own rules are ignored, because its rules are by definition the sum of the selected roles.
 /// Roles that select each other share the rules that the cycle reaches.
-pub fn resolve(roles: &[ClusterRole]) -> BTreeMap<&str, Vec<PolicyRule>> {
+pub fn resolve<R: Borrow<ClusterRole>>(roles: &[R]) -> BTreeMap<&str, Vec<PolicyRule>> {
     let named: BTreeMap<&str, &ClusterRole> =
-        roles.iter().filter_map(|role| Some((role.metadata.name.as_deref()?, role))).collect();
+        roles.iter().map(R::borrow).filter_map(|role| Some((role.metadata.name.as_deref()?, role))).collect();
     named.keys().map(|name| (*name, rules_of(name, &named))).collect()
 }
 

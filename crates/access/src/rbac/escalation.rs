@@ -12,6 +12,7 @@ use mcplane_core::{Error, Result, Subject};
 
 use super::cover::{covers, describe, quoted};
 use super::{GROUP, Policy};
+use crate::users::GROUP as USERS;
 
 /// Most lines of missing permissions in a refusal.
 const MOST_LINES: usize = 64;
@@ -23,7 +24,7 @@ const MOST_LINES: usize = 64;
 pub fn check_role(policy: &Policy, caller: &Caller, role: &Role) -> Result<()> {
     let namespace = role.metadata.namespace.as_deref().unwrap_or_default();
     let name = role.metadata.name.as_deref().unwrap_or_default();
-    let object = Object { resource: "roles", namespace, name };
+    let object = Object { group: GROUP, resource: "roles", namespace, name };
     if caller.in_group(MASTERS) || object.allows(policy, caller, "escalate") {
         return Ok(());
     }
@@ -43,7 +44,7 @@ pub fn check_cluster_role(
     role: &ClusterRole,
 ) -> Result<()> {
     let name = role.metadata.name.as_deref().unwrap_or_default();
-    let object = Object { resource: "clusterroles", namespace: "", name };
+    let object = Object { group: GROUP, resource: "clusterroles", namespace: "", name };
     if caller.in_group(MASTERS) || object.allows(policy, caller, "escalate") {
         return Ok(());
     }
@@ -66,7 +67,12 @@ pub fn check_cluster_role(
 pub fn check_role_binding(policy: &Policy, caller: &Caller, binding: &RoleBinding) -> Result<()> {
     let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
     let name = binding.metadata.name.as_deref().unwrap_or_default();
-    check_binding(policy, caller, &Object { resource: "rolebindings", namespace, name }, &binding.role_ref)
+    check_binding(
+        policy,
+        caller,
+        &Object { group: GROUP, resource: "rolebindings", namespace, name },
+        &binding.role_ref,
+    )
 }
 
 /// Whether the caller may create or update `binding` to what it says.
@@ -75,12 +81,17 @@ pub fn check_role_binding(policy: &Policy, caller: &Caller, binding: &RoleBindin
 /// [`Error::Forbidden`] with the permissions that the caller lacks, [`Error::NotFound`] for a role that isn't there.
 pub fn check_cluster_role_binding(policy: &Policy, caller: &Caller, binding: &ClusterRoleBinding) -> Result<()> {
     let name = binding.metadata.name.as_deref().unwrap_or_default();
-    check_binding(policy, caller, &Object { resource: "clusterrolebindings", namespace: "", name }, &binding.role_ref)
+    check_binding(
+        policy,
+        caller,
+        &Object { group: GROUP, resource: "clusterrolebindings", namespace: "", name },
+        &binding.role_ref,
+    )
 }
 
 fn check_binding(policy: &Policy, caller: &Caller, binding: &Object<'_>, role: &RoleRef) -> Result<()> {
     let resource = if role.kind == "ClusterRole" { "clusterroles" } else { "roles" };
-    let target = Object { resource, namespace: binding.namespace, name: &role.name };
+    let target = Object { group: GROUP, resource, namespace: binding.namespace, name: &role.name };
     if caller.in_group(MASTERS) || target.allows(policy, caller, "bind") {
         return Ok(());
     }
@@ -90,8 +101,26 @@ fn check_binding(policy: &Policy, caller: &Caller, binding: &Object<'_>, role: &
     binding.confirm(policy, caller, &rules)
 }
 
-/// An object of the API group that a check is about.
+/// Whether the caller may write the credentials or the role of a local user, who then is `user`: whoever sets a password
+/// can act as its user.
+///
+/// # Errors
+/// [`Error::Forbidden`] with the permissions that the caller lacks.
+pub fn check_user(policy: &Policy, caller: &Caller, user: &Caller) -> Result<()> {
+    let in_namespace = |namespace| Object { group: USERS, resource: "users", namespace, name: &user.name };
+    if caller.in_group(MASTERS) || in_namespace("").allows(policy, caller, "escalate") {
+        return Ok(());
+    }
+    let namespaces = policy.namespaces_of(user);
+    for namespace in std::iter::once("").chain(namespaces) {
+        in_namespace(namespace).confirm(policy, caller, &policy.rules_for(user, namespace))?;
+    }
+    Ok(())
+}
+
+/// An object that a check is about.
 struct Object<'a> {
+    group: &'static str,
     resource: &'static str,
     namespace: &'a str,
     name: &'a str,
@@ -99,7 +128,7 @@ struct Object<'a> {
 
 impl Object<'_> {
     fn allows(&self, policy: &Policy, caller: &Caller, verb: &'static str) -> bool {
-        let attributes = Attributes::resource(verb, GROUP, self.resource, self.namespace, self.name);
+        let attributes = Attributes::resource(verb, self.group, self.resource, self.namespace, self.name);
         matches!(policy.decide(caller, &attributes), Decision::Allow(_))
     }
 
@@ -122,7 +151,7 @@ impl Object<'_> {
     }
 
     fn forbidden(&self, reason: &str) -> Error {
-        let subject = Subject::new(GROUP, self.resource, self.name);
+        let subject = Subject::new(self.group, self.resource, self.name);
         let message = format!("{subject} is forbidden: {reason}");
         Error::Forbidden { subject, message }
     }

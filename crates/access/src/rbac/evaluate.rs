@@ -1,12 +1,13 @@
 //! Whether a rule matches a request, and the authorizer that asks this of the caller's rules.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use mcplane_core::authz::{Attributes, Authorizer, Decision, Target};
 use mcplane_core::context::{Caller, MASTERS};
 
-use super::policy::Policy;
+use super::policy::{Policy, PolicySource};
 
 /// Whether `rule` allows the request.
 pub fn rule_allows(rule: &PolicyRule, request: &Attributes) -> bool {
@@ -76,26 +77,59 @@ impl Authorizer for Policy {
     }
 }
 
-/// The authorizer of the running server: decides from the latest policy.
-#[derive(Debug, Default)]
+/// Counts changes of roles and bindings.
+#[derive(Debug, Clone, Default)]
+pub struct Changes(Arc<AtomicU64>);
+
+impl Changes {
+    /// Notes that what the policy is made of is now another.
+    pub fn note(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn seen(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The authorizer of the running server. The first decision after a change builds the policy anew, so that many changes in
+/// a row cost one build.
 pub struct RbacAuthorizer {
-    policy: RwLock<Arc<Policy>>,
+    source: Box<dyn Fn() -> PolicySource + Send + Sync>,
+    changes: Changes,
+    /// The policy, with the number of changes that it knows of.
+    built: RwLock<(u64, Arc<Policy>)>,
+}
+
+impl std::fmt::Debug for RbacAuthorizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RbacAuthorizer").finish_non_exhaustive()
+    }
 }
 
 impl RbacAuthorizer {
-    /// An authorizer that starts with `policy`.
-    pub fn new(policy: Policy) -> Self {
-        Self { policy: RwLock::new(Arc::new(policy)) }
+    /// An authorizer of what `source` gives after the newest of `changes`.
+    pub fn new(source: impl Fn() -> PolicySource + Send + Sync + 'static, changes: Changes) -> Self {
+        let seen = changes.seen();
+        let policy = Arc::new(Policy::build(&source()));
+        Self { source: Box::new(source), changes, built: RwLock::new((seen, policy)) }
     }
 
-    /// The latest policy.
+    /// The latest policy; decisions under way finish with the one before.
     pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Makes `policy` the latest; decisions under way finish with the one before.
-    pub fn replace(&self, policy: Policy) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        {
+            let built = self.built.read().unwrap_or_else(PoisonError::into_inner);
+            if built.0 == self.changes.seen() {
+                return Arc::clone(&built.1);
+            }
+        }
+        let mut built = self.built.write().unwrap_or_else(PoisonError::into_inner);
+        // Counted before the source is read: a change that comes meanwhile leads to one build too many, never too few.
+        let seen = self.changes.seen();
+        if built.0 != seen {
+            *built = (seen, Arc::new(Policy::build(&(self.source)())));
+        }
+        Arc::clone(&built.1)
     }
 }
 
@@ -233,15 +267,24 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_policy_counts_at_once() {
-        let authorizer = RbacAuthorizer::default();
+    fn a_change_counts_at_the_next_decision_and_is_built_once() {
+        let (changes, builds) = (Changes::default(), Arc::new(AtomicU64::new(0)));
+        let (objects, count) = (Arc::new(std::sync::Mutex::new(json!([]))), Arc::clone(&builds));
+        let stored = Arc::clone(&objects);
+        let source = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            PolicySource::from_manifests(stored.lock().unwrap().as_array().unwrap().iter().cloned()).unwrap()
+        };
+        let authorizer = RbacAuthorizer::new(source, changes.clone());
         let (ann, attributes) = (caller("ann", &[]), Attributes::path("get", "/metrics"));
         assert!(!allows(&authorizer, &ann, attributes.clone()));
-        authorizer.replace(policy(json!([
+        *objects.lock().unwrap() = json!([
             {"kind": "ClusterRole", "metadata": {"name": "r"}, "rules": [{"nonResourceURLs": ["*"], "verbs": ["*"]}]},
             {"kind": "ClusterRoleBinding", "metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "r"},
              "subjects": [{"kind": "User", "name": "ann"}]},
-        ])));
-        assert!(allows(&authorizer, &ann, attributes));
+        ]);
+        (0..10).for_each(|_| changes.note());
+        assert!(allows(&authorizer, &ann, attributes.clone()) && allows(&authorizer, &ann, attributes));
+        assert_eq!(builds.load(Ordering::SeqCst), 2);
     }
 }

@@ -1,6 +1,6 @@
 //! The snapshot of all roles and bindings, indexed so that a decision looks only at the caller's own bindings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use super::{GROUP, aggregate};
 #[derive(Debug, Clone, Default)]
 pub struct PolicySource {
     /// All Roles.
-    pub roles: Vec<Role>,
+    pub roles: Vec<Arc<Role>>,
     /// All ClusterRoles.
-    pub cluster_roles: Vec<ClusterRole>,
+    pub cluster_roles: Vec<Arc<ClusterRole>>,
     /// All RoleBindings.
-    pub role_bindings: Vec<RoleBinding>,
+    pub role_bindings: Vec<Arc<RoleBinding>>,
     /// All ClusterRoleBindings.
-    pub cluster_role_bindings: Vec<ClusterRoleBinding>,
+    pub cluster_role_bindings: Vec<Arc<ClusterRoleBinding>>,
 }
 
 impl PolicySource {
@@ -36,10 +36,10 @@ impl PolicySource {
                 fields.entry("apiVersion").or_insert_with(|| format!("{GROUP}/v1").into());
             }
             match object.get("kind").and_then(Value::as_str).unwrap_or_default() {
-                "Role" => source.roles.push(serde_json::from_value(object)?),
-                "ClusterRole" => source.cluster_roles.push(serde_json::from_value(object)?),
-                "RoleBinding" => source.role_bindings.push(serde_json::from_value(object)?),
-                "ClusterRoleBinding" => source.cluster_role_bindings.push(serde_json::from_value(object)?),
+                "Role" => source.roles.push(Arc::new(serde_json::from_value(object)?)),
+                "ClusterRole" => source.cluster_roles.push(Arc::new(serde_json::from_value(object)?)),
+                "RoleBinding" => source.role_bindings.push(Arc::new(serde_json::from_value(object)?)),
+                "ClusterRoleBinding" => source.cluster_role_bindings.push(Arc::new(serde_json::from_value(object)?)),
                 other => return Err(serde::de::Error::custom(format!("{other:?} is no kind of {GROUP}"))),
             }
         }
@@ -142,6 +142,13 @@ impl Policy {
     /// Every rule that the caller holds in `namespace`, or across the cluster if it is empty.
     pub fn rules_for(&self, caller: &Caller, namespace: &str) -> Vec<PolicyRule> {
         self.bindings_of(caller, namespace).flat_map(|binding| binding.rules().iter().cloned()).collect()
+    }
+
+    /// The namespaces in which the caller has bindings, without repetition.
+    pub(super) fn namespaces_of(&self, caller: &Caller) -> BTreeSet<&str> {
+        let groups = caller.groups.iter().filter_map(|group| self.groups.get(group));
+        let holders = self.users.get(&caller.name).into_iter().chain(groups);
+        holders.flat_map(|holder| holder.namespaced.keys()).map(String::as_str).collect()
     }
 
     /// The caller's bindings that apply in `namespace`, those of the cluster first.

@@ -46,12 +46,19 @@ impl Verifiers {
 pub struct LocalIssuer {
     realm: Realm,
     ring: RwLock<Arc<KeyRing>>,
+    user_lifetime_ms: i64,
 }
 
 impl LocalIssuer {
     /// An issuer that signs with the keys of `ring`.
     pub fn new(realm: Realm, ring: KeyRing) -> Self {
-        Self { realm, ring: RwLock::new(Arc::new(ring)) }
+        Self { realm, ring: RwLock::new(Arc::new(ring)), user_lifetime_ms: jwt::USER_TOKEN_LIFETIME_MS }
+    }
+
+    /// The same with another life of users' tokens.
+    #[must_use]
+    pub fn with_user_lifetime(self, user_lifetime_ms: i64) -> Self {
+        Self { user_lifetime_ms, ..self }
     }
 
     /// Whose tokens these are.
@@ -74,7 +81,7 @@ impl LocalIssuer {
     /// # Errors
     /// As there.
     pub fn issue_user(&self, user: &LocalUser, now: Timestamp) -> Result<IssuedToken> {
-        jwt::issue_user(&self.keys(), &self.realm, user, now)
+        jwt::issue_user(&self.keys(), &self.realm, user, self.user_lifetime_ms, now)
     }
 
     /// See [`jwt::issue_service_account`].
@@ -89,6 +96,15 @@ impl LocalIssuer {
         now: Timestamp,
     ) -> Result<IssuedToken> {
         jwt::issue_service_account(&self.keys(), &self.realm, account, audiences, lifetime_ms, now)
+    }
+
+    /// Who the token speaks of, if it is good at `now` and for one of `audiences`, instead of the realm's own.
+    ///
+    /// # Errors
+    /// The reason to refuse the token.
+    pub fn verify_for(&self, token: &str, audiences: &[String], now: Timestamp) -> Result<Identity, TokenError> {
+        let realm = Realm { issuer: self.realm.issuer.clone(), audiences: audiences.to_vec() };
+        jwt::verify(&self.keys(), &realm, token, now)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::identity::{BoundKind, BoundObject, Identity, LocalUser, ServiceAccount};
 use super::keys::{KeyRing, MAX_TOKEN_LIFETIME_MS};
 
-/// Life of a local user's token.
+/// Life of a local user's token, unless the operator chose another.
 pub const USER_TOKEN_LIFETIME_MS: i64 = 2 * 60 * 60 * 1000;
 /// A longer token is refused before anything is read from it.
 pub const MOST_TOKEN_BYTES: usize = 16 * 1024;
@@ -91,18 +91,24 @@ impl From<TokenError> for Error {
     }
 }
 
-/// Issues the token of a local user, good for two hours.
+/// Issues the token of a local user. A life beyond [`MAX_TOKEN_LIFETIME_MS`] is cut to it.
 ///
 /// # Errors
 /// [`Error::BadRequest`] for a user without name or role or with a name of the system's.
-pub fn issue_user(ring: &KeyRing, realm: &Realm, user: &LocalUser, now: Timestamp) -> Result<IssuedToken> {
+pub fn issue_user(
+    ring: &KeyRing,
+    realm: &Realm,
+    user: &LocalUser,
+    lifetime_ms: i64,
+    now: Timestamp,
+) -> Result<IssuedToken> {
     if !acceptable_user(&user.name, &user.role) {
         return Err(Error::bad_request("a token needs a user with a name outside system: and a role"));
     }
     let mut claims = Claims::new(realm, &user.name, realm.audiences.first().cloned().into_iter().collect());
     claims.uid = Some(user.uid);
     claims.role = Some(user.role.clone());
-    sign(ring, claims, USER_TOKEN_LIFETIME_MS, now)
+    sign(ring, claims, lifetime_ms.clamp(1000, MAX_TOKEN_LIFETIME_MS), now)
 }
 
 /// Issues the token of a service account for `audiences` (the realm's first if empty). A life beyond

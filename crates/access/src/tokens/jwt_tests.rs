@@ -66,7 +66,7 @@ fn with_header(changes: Value) -> Result<Identity, TokenError> {
 #[test]
 fn a_users_token_has_the_promised_claims() {
     let ring = KeyRing::generate(NOW);
-    let issued = issue_user(&ring, &realm(), &ann(), NOW + 999).unwrap();
+    let issued = issue_user(&ring, &realm(), &ann(), USER_TOKEN_LIFETIME_MS, NOW + 999).unwrap();
     assert_eq!(issued.expires, NOW + 2 * 60 * 60 * 1000);
     let payload: Value = decode(issued.token.split('.').nth(1).unwrap(), "").unwrap();
     let expected = json!({
@@ -108,7 +108,7 @@ fn nobody_gets_a_token_that_would_be_refused() {
         LocalUser { name: String::new(), ..ann() },
         LocalUser { role: String::new(), ..ann() },
     ] {
-        assert_eq!(issue_user(&ring, &realm(), &user, NOW).unwrap_err().http_status(), 400);
+        assert_eq!(issue_user(&ring, &realm(), &user, USER_TOKEN_LIFETIME_MS, NOW).unwrap_err().http_status(), 400);
     }
     let account = ServiceAccount { name: "a:b".into(), ..bot(BoundKind::Pod) };
     assert!(issue_service_account(&ring, &realm(), &account, &[], 3_600_000, NOW).is_err());
@@ -131,7 +131,7 @@ fn the_algorithm_is_the_keys() {
 #[test]
 fn a_token_without_signature_or_with_anothers_is_refused() {
     let ring = KeyRing::generate(NOW);
-    let token = issue_user(&ring, &realm(), &ann(), NOW).unwrap().token;
+    let token = issue_user(&ring, &realm(), &ann(), USER_TOKEN_LIFETIME_MS, NOW).unwrap().token;
     let (message, signature) = token.rsplit_once('.').unwrap();
     let check = |token: &str| verify(&ring, &realm(), token, NOW);
     assert_eq!(check(&format!("{message}.")), Err(TokenError::WrongSignature));
@@ -196,7 +196,7 @@ fn things_said_twice_are_refused() {
 #[test]
 fn time_decides() {
     let ring = KeyRing::generate(NOW);
-    let token = issue_user(&ring, &realm(), &ann(), NOW).unwrap().token;
+    let token = issue_user(&ring, &realm(), &ann(), USER_TOKEN_LIFETIME_MS, NOW).unwrap().token;
     let at = |now| verify(&ring, &realm(), &token, now);
     assert!(at(NOW + USER_TOKEN_LIFETIME_MS - 1).is_ok());
     assert_eq!(at(NOW + USER_TOKEN_LIFETIME_MS), Err(TokenError::Expired));
@@ -294,7 +294,7 @@ fn refusals_become_401() {
 #[test]
 fn no_single_character_can_change() {
     let ring = KeyRing::generate(NOW);
-    let token = issue_user(&ring, &realm(), &ann(), NOW).unwrap().token;
+    let token = issue_user(&ring, &realm(), &ann(), USER_TOKEN_LIFETIME_MS, NOW).unwrap().token;
     for at in 0..token.len() {
         for other in "ABIJQRZabcgwxyz0189-_.=+/ \n".chars().filter(|&c| !token[at..].starts_with(c)) {
             let mutated = format!("{}{other}{}", &token[..at], &token[at + 1..]);
@@ -311,7 +311,7 @@ proptest! {
     #[test]
     fn no_mutation_of_a_character_passes(at in any::<proptest::sample::Index>(), other in any::<char>()) {
         let ring = KeyRing::generate(NOW);
-        let token = issue_user(&ring, &realm(), &ann(), NOW).unwrap().token;
+        let token = issue_user(&ring, &realm(), &ann(), USER_TOKEN_LIFETIME_MS, NOW).unwrap().token;
         let at = at.index(token.len());
         prop_assume!(!token[at..].starts_with(other));
         let mutated = format!("{}{other}{}", &token[..at], &token[at + 1..]);

@@ -3,6 +3,7 @@
 pub mod identity;
 pub mod issuer;
 pub mod jwt;
+pub mod key_file;
 pub mod keys;
 
 pub use identity::{BoundKind, BoundObject, Identity, LocalUser, ServiceAccount};
