@@ -1,6 +1,7 @@
 //! What the project does to itself: `cargo xtask ci` is the whole of its continuous integration.
 
 mod ci;
+mod demo;
 mod policy;
 mod rules;
 mod setup;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask COMMAND
 
+  demo     starts a server and applies the mission's manifests with kubectl (--once stops it then)
   ci       everything a change must pass: setup, fmt, clippy, rules, doc, test; prints the minutes of each
   setup    installs what the tests need beside Rust (PostgreSQL, kubectl, Python, strace), or says what is missing
   rules    layers between crates, licences, banned and doubled dependencies, file lengths, words
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         "setup" => setup::run(),
         "rules" => rules::run(),
         "test" => tests_ran::run(rest),
+        "demo" => demo::run(rest),
         "soak" => soak(),
         "bench" => bench(rest),
         "help" | "--help" | "-h" => {

@@ -2,7 +2,7 @@
 //! are named. A backend that is missing fails the run: nothing is skipped.
 
 use crate::{Fault, shell};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Oldest `kubectl` that the suites know; the one that [`install_kubectl`] brings is 1.32.
@@ -36,21 +36,36 @@ const NEEDS: &[Need] = &[
 ];
 
 pub(crate) fn run() -> Result<(), Fault> {
-    let missing: Vec<_> = NEEDS.iter().filter(|(_, _, there)| !there()).collect();
-    if !missing.is_empty() {
-        let packages: Vec<&str> = missing.iter().map(|(_, package, _)| *package).collect();
-        apt_install(&packages)?;
-        if let Some((what, ..)) = missing.iter().find(|(_, _, there)| !there()) {
-            return Err(format!("{what}: still missing after the installation"));
-        }
-    }
-    let tool = shell::target_dir()?.join("tools").join("kubectl");
-    let found = [Path::new("kubectl"), &tool].into_iter().any(|program| kubectl_minor(program) >= Some(KUBECTL_MINOR));
-    if !found {
-        install_kubectl(&tool)?;
-    }
+    provide(NEEDS)?;
+    kubectl()?;
     println!("PostgreSQL, kubectl, Python and strace are there.");
     Ok(())
+}
+
+fn provide(needs: &[Need]) -> Result<(), Fault> {
+    let missing: Vec<_> = needs.iter().filter(|(_, _, there)| !there()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|(_, package, _)| *package).collect();
+    apt_install(&packages)?;
+    match missing.iter().find(|(_, _, there)| !there()) {
+        Some((what, ..)) => Err(format!("{what}: still missing after the installation")),
+        None => Ok(()),
+    }
+}
+
+/// A `kubectl` that is new enough: the machine's, or one of our own beside the build.
+pub(crate) fn kubectl() -> Result<PathBuf, Fault> {
+    let own = shell::target_dir()?.join("tools").join("kubectl");
+    let candidates = [PathBuf::from("kubectl"), own.clone()];
+    if let Some(found) = candidates.into_iter().find(|program| kubectl_minor(program) >= Some(KUBECTL_MINOR)) {
+        return Ok(found);
+    }
+    let python = NEEDS.iter().filter(|(_, package, _)| *package == "python3-venv").copied().collect::<Vec<_>>();
+    provide(&python)?;
+    install_kubectl(&own)?;
+    Ok(own)
 }
 
 fn has_postgres() -> bool {
