@@ -34,7 +34,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), Fault> {
     if args.iter().any(|arg| arg == "--once") {
         return Ok(());
     }
-    say(&format!("The server goes on until Ctrl-C. Try, in another terminal:\n    kubectl -s {url} get namespaces\n    kubectl -s {url} api-resources"));
+    say(&format!(
+        "The server goes on until Ctrl-C. Try, in another terminal:\n    kubectl -s {url} get namespaces\n    kubectl -s {url} api-resources"
+    ));
     server.0.wait().map(drop).map_err(|error| error.to_string())
 }
 
