@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use ::http::StatusCode;
+use axum::Router;
 use mcplane_core::authz::AllowAll;
 use mcplane_core::{Authorizer, SystemClock};
 use mcplane_db::{Db, StoreUrl};
@@ -13,7 +13,7 @@ use mcplane_objects::storage::{Cipher, Encrypted, Storage, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::config::{AuthMode, Config};
 use crate::server::{
     DataDir, Endpoint, Exposure, Metrics, Operations, Server, Shutdown, StartError, failure, operations_router,
 };
@@ -91,6 +91,50 @@ pub async fn serve_with(
     }
     tracing::info!("stopped");
     served
+}
+
+/// The application of a data directory without a listener, for commands on the data of a server that is not running.
+/// Whoever may write the directory is its administrator.
+#[derive(Debug)]
+pub struct Offline {
+    application: Application,
+    shutdown: Shutdown,
+    _data_dir: DataDir,
+}
+
+impl Offline {
+    /// Opens the data directory as a server does, so that none can run on it at the same time.
+    ///
+    /// # Errors
+    /// When a server could not start either.
+    pub async fn open(config: &Config) -> Result<Self, StartError> {
+        let mut config = config.clone();
+        config.auth.mode = AuthMode::Auto;
+        let data_dir = DataDir::open(&config.server.data_dir)?;
+        let shutdown = Shutdown::new();
+        let foundation = Foundation {
+            config: &config,
+            data_dir: &data_dir,
+            exposure: Exposure { loopback: true, proxied: false },
+            metrics: Metrics::new(),
+            shutdown: shutdown.clone(),
+            authority_pem: None,
+        };
+        let application = application(&foundation).await?;
+        Ok(Self { application, shutdown, _data_dir: data_dir })
+    }
+
+    /// A client of the API, without a socket.
+    pub fn client(&self) -> kube::Client {
+        kube::Client::new(self.application.router.clone(), "default")
+    }
+
+    /// Ends what runs beside requests.
+    pub async fn close(self) {
+        self.shutdown.request();
+        self.application.background.close();
+        let _ = tokio::time::timeout(BACKGROUND_GRACE, self.application.background.wait()).await;
+    }
 }
 
 /// Builds the application on its foundation; also used without a listener, for commands on a server's data.

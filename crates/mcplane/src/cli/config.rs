@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::failure::Failure;
 use super::output::{print, style};
 use super::settings::Settings;
-use crate::config::{Input, explain, load, render_table, render_yaml};
+use crate::config::{Input, explain, load, nearest_key, render_table, render_yaml};
 
 /// Show and explain the server's configuration
 #[derive(Debug, Args)]
@@ -68,8 +68,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Explain { key } => {
             let defaults = load(&Input::default())?.settings;
             let text = explain(key.as_deref(), &defaults, style()).ok_or_else(|| {
-                Failure::usage(format!("there is no setting {:?}", key.unwrap_or_default()))
-                    .hint("`mcplane config explain` lists all")
+                let key = key.unwrap_or_default();
+                let hint = nearest_key(&key).map(|nearest| format!("did you mean {nearest:?}?"));
+                Failure::usage(format!("there is no setting {key:?}"))
+                    .hint(hint.unwrap_or_else(|| "`mcplane config explain` lists all".to_owned()))
             })?;
             print(&text)
         }

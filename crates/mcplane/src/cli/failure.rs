@@ -59,6 +59,12 @@ impl Failure {
         self
     }
 
+    /// The same failure, with the place that it is about.
+    pub(super) fn within(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     pub(super) fn exit(&self) -> Exit {
         self.exit
     }

@@ -1,16 +1,32 @@
 //! The command line. Each command is one file; this one names them, and turns failures into text and exit codes.
 
+mod apply;
+mod audit;
 mod completions;
 mod config;
+mod connection;
+mod delete;
 mod failure;
+mod get;
+mod kubeconfig;
+mod login;
+mod logins;
+mod manifests;
 mod output;
+mod password;
+mod resources;
 mod server;
 mod settings;
+mod table;
+mod user;
 mod version;
 
+use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +43,8 @@ Exit codes:
 
 Environment:
   MCPLANE_URL                 server to talk to
+  MCPLANE_TOKEN               token to use instead of the login's
+  MCPLANE_KUBECONFIG          file of logins instead of ~/.config/mcplane/config
   MCPLANE_SECTION__KEY        any setting of the server; see `mcplane config explain`
   NO_COLOR                    no colours
 ";
@@ -42,6 +60,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Server(server::Arguments),
+    Login(login::Arguments),
+    Get(get::Arguments),
+    Apply(apply::Arguments),
+    Delete(delete::Arguments),
+    Audit(audit::Arguments),
+    User(user::Arguments),
+    Kubeconfig(kubeconfig::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),
     Version(version::Arguments),
@@ -53,6 +78,13 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match Cli::parse().command {
         Command::Server(arguments) => server::run(arguments),
+        Command::Login(arguments) => wait_for(login::run(arguments)),
+        Command::Get(arguments) => wait_for(get::run(arguments)),
+        Command::Apply(arguments) => wait_for(apply::run(arguments)),
+        Command::Delete(arguments) => wait_for(delete::run(arguments)),
+        Command::Audit(arguments) => wait_for(audit::run(arguments)),
+        Command::User(arguments) => wait_for(user::run(arguments)),
+        Command::Kubeconfig(arguments) => wait_for(kubeconfig::run(arguments)),
         Command::Config(arguments) => config::run(arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
@@ -61,6 +93,12 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Runs a command that talks to a server; one thread is enough.
+fn wait_for(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(command)
 }
 
 #[cfg(test)]

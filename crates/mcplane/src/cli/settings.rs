@@ -38,6 +38,11 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Nothing but where the data is.
+    pub(super) fn of(data_dir: String, store: Option<String>) -> Self {
+        Self { data_dir: Some(data_dir), store, ..Self::default() }
+    }
+
     /// Reads the configuration with these flags on top.
     pub(super) fn load(&self) -> Result<Loaded, Failure> {
         Ok(load(&self.input(Input::from_process())?)?)

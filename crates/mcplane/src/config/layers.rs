@@ -126,6 +126,11 @@ fn default_data_dir(environment: &BTreeMap<String, String>) -> PathBuf {
         .map_or_else(|| PathBuf::from("/var/lib/mcplane"), |base| base.join("mcplane"))
 }
 
+/// The key that was probably meant by one that does not exist.
+pub fn nearest_key(key: &str) -> Option<String> {
+    nearest(key, &leaves(&defaults()))
+}
+
 /// The keys that exist.
 #[cfg(test)]
 pub(super) fn default_keys() -> BTreeSet<String> {
@@ -305,16 +310,16 @@ impl Layers {
             put(&mut tree, key, value.clone());
         }
         let config = match serde_json::from_value::<Config>(tree) {
-            Ok(config) if self.errors.is_empty() => config,
-            Ok(_) => return Err(ConfigErrors(self.errors)),
+            Ok(config) => config,
             Err(error) => {
                 self.errors.push(ConfigError::Rule(error.to_string()));
                 return Err(ConfigErrors(self.errors));
             }
         };
-        let rules: Vec<_> = config.broken_rules().into_iter().map(ConfigError::Rule).collect();
-        if !rules.is_empty() {
-            return Err(ConfigErrors(rules));
+        // Wrong values were left at their defaults, so that the rules between the others are told too.
+        self.errors.extend(config.broken_rules().into_iter().map(ConfigError::Rule));
+        if !self.errors.is_empty() {
+            return Err(ConfigErrors(self.errors));
         }
         let normal = leaves(&serde_json::to_value(&config).unwrap_or_default());
         let settings = self

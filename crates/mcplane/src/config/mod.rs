@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use auth::{AuthConfig, AuthMode};
 pub use errors::{ConfigError, ConfigErrors};
-pub use layers::{Input, Loaded, Override, Setting, Source, load};
+pub use layers::{Input, Loaded, Override, Setting, Source, load, nearest_key};
 pub use log::{LogConfig, LogFilter, LogFormat};
 pub use server::{ListenAddress, ServerConfig, TlsConfig};
 pub use show::{Style, explain, render_table, render_yaml};

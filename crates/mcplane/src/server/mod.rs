@@ -37,6 +37,7 @@ pub use pki::{Authority, PkiError, fingerprint};
 pub use shutdown::Shutdown;
 pub use tls::Certificates;
 
+pub(crate) use data_dir::{PRIVATE, write_atomically};
 pub(crate) use logs::error_chain;
 pub(crate) use reply::failure;
 

@@ -185,3 +185,83 @@ fn architecture() -> &'static str {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use mcplane_core::authz::{AllowAll, Decision};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct OnlyAnn;
+    impl Authorizer for OnlyAnn {
+        fn decide(&self, caller: &Caller, attributes: &Attributes) -> Decision {
+            assert_eq!(attributes, &Attributes::path("get", "/metrics"));
+            if caller.name == "ann" { Decision::Allow(String::new()) } else { Decision::Deny(String::new()) }
+        }
+    }
+
+    fn operations(authorizer: Arc<dyn Authorizer>, probes: Vec<Probe>) -> Operations {
+        Operations {
+            probes: probes.into(),
+            metrics: Metrics::new(),
+            authorizer,
+            shutdown: Shutdown::new(),
+            authority_pem: None,
+        }
+    }
+
+    async fn get(operations: &Operations, path: &str, caller: Option<&str>) -> (u16, String) {
+        let mut request = http::Request::get(path).body(Body::empty()).unwrap();
+        if let Some(name) = caller {
+            let caller = Caller { name: name.to_owned(), ..Caller::default() };
+            request.extensions_mut().insert(Arc::new(Context { caller, ..Context::system("test") }));
+        }
+        let response = router(operations.clone()).oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn metrics_are_for_those_who_may_see_them() {
+        let operations = operations(Arc::new(OnlyAnn), Vec::new());
+        assert_eq!(get(&operations, "/metrics", Some("ann")).await.0, 200);
+        let (status, body) = get(&operations, "/metrics", Some("eve")).await;
+        assert_eq!(status, 403);
+        assert!(body.contains("User \\\"eve\\\" cannot get path"), "{body}");
+        assert_eq!(get(&operations, "/metrics", None).await.0, 401, "nobody is asked to log in");
+        assert_eq!(get(&operations, "/livez", None).await, (200, "ok".to_owned()));
+        assert_eq!(get(&operations, "/auth/ca.pem", None).await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn readiness_needs_every_probe() {
+        let fine = Probe::new("fine", async || Ok(()));
+        let broken = Probe::new("store", async || Err("password of the database: secret".to_owned()));
+        let operations = operations(Arc::new(AllowAll), vec![fine, broken]);
+        let (status, body) = get(&operations, "/readyz", None).await;
+        assert_eq!(status, 500);
+        assert!(body.contains("[+]fine ok\n[-]store failed: reason withheld\n"), "{body}");
+        assert!(!body.contains("secret"));
+        assert_eq!(get(&operations, "/livez", None).await.0, 200, "a broken store is no reason to restart");
+    }
+
+    #[tokio::test]
+    async fn a_stopping_server_is_not_ready() {
+        let operations = operations(Arc::new(AllowAll), Vec::new());
+        assert_eq!(get(&operations, "/readyz", None).await, (200, "ok".to_owned()));
+        operations.shutdown.request();
+        let (status, body) = get(&operations, "/readyz", None).await;
+        assert_eq!(status, 500);
+        assert!(body.contains("[-]shutdown failed"), "{body}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_hangs_has_failed() {
+        let operations = operations(Arc::new(AllowAll), vec![Probe::new("slow", std::future::pending)]);
+        assert_eq!(get(&operations, "/readyz", None).await.0, 500);
+    }
+}

@@ -28,7 +28,7 @@ pub struct Certificates {
 
 #[derive(Debug)]
 enum Source {
-    Own { authority: Authority, names: Vec<String> },
+    Own { authority: Box<Authority>, names: Vec<String> },
     Files(TlsConfig),
 }
 
@@ -54,7 +54,7 @@ impl Certificates {
             Source::Files(config.clone())
         } else {
             let names = server_names(listen, &config.san);
-            Source::Own { authority: Authority::open(data_dir)?, names }
+            Source::Own { authority: Box::new(Authority::open(data_dir)?), names }
         };
         let provider = rustls::crypto::ring::default_provider();
         let current = certified(&provider, source.identity()?)?;

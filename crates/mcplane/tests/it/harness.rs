@@ -191,17 +191,6 @@ impl Client {
         }
     }
 
-    /// [`Client::send`] on a connection that may be closing.
-    pub(crate) async fn try_send(&mut self, request: Request<Full<Bytes>>) -> Option<Answer> {
-        let sent = match self {
-            Self::Http1(sender) => sender.send_request(request).await,
-            Self::Http2(sender) => sender.send_request(request).await,
-        };
-        let (parts, body) = sent.ok()?.into_parts();
-        let body = String::from_utf8(body.collect().await.ok()?.to_bytes().to_vec()).ok()?;
-        Some(Answer { status: parts.status, version: parts.version, headers: parts.headers, body })
-    }
-
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
         let request = self.request("GET", path).body(Full::default()).unwrap();
         self.send(request).await

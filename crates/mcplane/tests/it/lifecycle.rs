@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
 use http_body_util::{BodyExt, Full};
 use mcplane::compose;
 use mcplane::config::{AuthMode, Config};
@@ -87,26 +86,6 @@ async fn an_address_in_use_is_named() {
     config.server.data_dir = data.path().to_owned();
     let error = compose::serve(&config, Shutdown::new(), |_| panic!("it started")).await.unwrap_err();
     assert!(error.to_string().contains(&format!("can't listen on {}", server.address)), "{error}");
-}
-
-#[tokio::test]
-async fn a_stopping_server_is_not_ready() {
-    let server = TestServer::start().await;
-    let mut client = server.client(Speak::Http2).await;
-    client.get("/readyz").await;
-    let request = client.request("GET", "/stubborn").body(Full::default()).unwrap();
-    let _keeps_the_connection = client.begin(request).await;
-    let request = client.request("GET", "/readyz").body(Full::default()).unwrap();
-    server.shutdown.request();
-    // The connection may refuse new requests already; if it does not, the answer is no.
-    if let Ok(answer) = tokio::time::timeout(Duration::from_secs(1), client.try_send(request)).await
-        && let Some(answer) = answer
-    {
-        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(answer.body.contains("[-]shutdown failed"), "{}", answer.body);
-    }
-    server.shutdown.force();
-    server.stopped().await.unwrap();
 }
 
 #[test]
