@@ -16,7 +16,7 @@ mod writer;
 pub use compact::Compactor;
 pub use feed::{Change, Feed, Operation, Revision};
 pub use open::{Db, Snapshot, StoreUrl};
-pub use sql::{Arg, Dialect, Row, values};
+pub use sql::{Arg, Dialect, Row};
 pub use subscription::Subscription;
 pub use tx::Tx;
 

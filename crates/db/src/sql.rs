@@ -229,17 +229,21 @@ fn postgres_arguments(args: Vec<Arg>) -> Result<PgArguments> {
     Ok(bound)
 }
 
-/// `($1,$2),($3,$4)`: placeholders for `rows` rows of `columns` columns.
-pub fn values(rows: usize, columns: usize) -> String {
-    let mut text = String::with_capacity(rows * columns * 5);
+/// `($1,$2),($3,$4)`: placeholders for `rows` rows of `columns` columns. SQLite takes `$1` for a name, which it looks up
+/// among all others for each argument, so it gets `(?,?),(?,?)`.
+pub(crate) fn values(dialect: Dialect, rows: usize, columns: usize) -> String {
+    let mut text = String::with_capacity(rows * columns * 6);
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ",(" });
         for column in 0..columns {
             if column > 0 {
                 text.push(',');
             }
-            // Writing to a String can't fail.
-            let _ = write!(text, "${}", row * columns + column + 1);
+            match dialect {
+                Dialect::Sqlite => text.push('?'),
+                // Writing to a String can't fail.
+                Dialect::Postgres => drop(write!(text, "${}", row * columns + column + 1)),
+            }
         }
         text.push(')');
     }
@@ -247,10 +251,10 @@ pub fn values(rows: usize, columns: usize) -> String {
 }
 
 /// Cuts `rows` into runs whose lengths are powers of two, so that multi-row statements come in few texts and stay
-/// prepared; 256 rows at most, far below both databases' limit of bound arguments.
+/// prepared; 64 rows at most, because more save little and make large statements.
 pub(crate) fn runs(mut rows: usize) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
-        let run = [256, 128, 64, 32, 16, 8, 4, 2, 1].into_iter().find(|run| rows >= *run)?;
+        let run = [64, 32, 16, 8, 4, 2, 1].into_iter().find(|run| rows >= *run)?;
         rows -= run;
         Some(run)
     })
@@ -262,7 +266,8 @@ mod tests {
 
     #[test]
     fn placeholders_count_on() {
-        assert_eq!(values(2, 3), "($1,$2,$3),($4,$5,$6)");
+        assert_eq!(values(Dialect::Postgres, 2, 3), "($1,$2,$3),($4,$5,$6)");
+        assert_eq!(values(Dialect::Sqlite, 2, 3), "(?,?,?),(?,?,?)");
     }
 
     #[test]

@@ -87,23 +87,24 @@ impl Tx {
         Ok(())
     }
 
-    /// Runs a statement for many rows at once: `before VALUES (…),(…) after`, each row of `columns` arguments.
+    /// Runs a statement for many rows at once: `before VALUES (…),(…) after`, each row of `columns` arguments;
+    /// `before` and `after` hold no placeholder.
     pub async fn execute_rows(&mut self, before: &str, columns: usize, args: Vec<Arg>, after: &str) -> Result<()> {
         let mut args = args.into_iter();
         for run in runs(args.len() / columns) {
-            let sql = format!("{before} VALUES {} {after}", values(run, columns));
+            let sql = format!("{before} VALUES {} {after}", values(self.dialect(), run, columns));
             self.execute(sql, args.by_ref().take(run * columns).collect()).await?;
         }
         Ok(())
     }
 
     /// Runs a query that joins a list of keys: `WITH list AS (VALUES (…),(…)) query`, where `list` names the table and its
-    /// columns, as in `k(a, b)`, each key of `columns` arguments.
+    /// columns, as in `k(a, b)`, each key of `columns` arguments; `query` holds no placeholder.
     pub async fn fetch_by_keys(&mut self, list: &str, columns: usize, args: Vec<Arg>, query: &str) -> Result<Vec<Row>> {
         let mut args = args.into_iter();
         let mut rows = Vec::new();
         for run in runs(args.len() / columns) {
-            let sql = format!("WITH {list} AS (VALUES {}) {query}", values(run, columns));
+            let sql = format!("WITH {list} AS (VALUES {}) {query}", values(self.dialect(), run, columns));
             rows.extend(self.fetch(sql, args.by_ref().take(run * columns).collect()).await?);
         }
         Ok(rows)
