@@ -167,10 +167,8 @@ mod tests {
 
     #[test]
     fn refusal_names_verb_resource_and_scope() {
-        let context = Arc::new(Context {
-            caller: Caller { name: "eve".into(), ..Caller::default() },
-            ..Context::system("test")
-        });
+        let context =
+            Arc::new(Context { caller: Caller { name: "eve".into(), ..Caller::default() }, ..Context::system("test") });
         let attributes = Attributes::resource("get", "", "secrets", "prod", "db");
         let error = authorize(&DenyAll, &context, attributes).unwrap_err();
         assert_eq!(

@@ -137,14 +137,12 @@ pub struct Subject {
     pub resource: String,
     /// Object name; empty when the error speaks of the whole collection.
     pub name: String,
-    /// Unique id where it is known and helps.
-    pub uid: Option<String>,
 }
 
 impl Subject {
-    /// A subject without uid.
+    /// A subject.
     pub fn new(group: impl Into<String>, resource: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { group: group.into(), resource: resource.into(), name: name.into(), uid: None }
+        Self { group: group.into(), resource: resource.into(), name: name.into() }
     }
 }
 

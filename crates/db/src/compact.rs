@@ -37,11 +37,10 @@ impl Compactor {
         self.db.compact_to(oldest_kept.saturating_sub(1)).await
     }
 
-    /// Runs for ever, at a tenth of the retention but at least each minute.
-    pub async fn run(self) {
-        let period = (self.keep / 10).clamp(Duration::from_secs(1), Duration::from_secs(60));
+    /// Runs for ever, once `every` so often.
+    pub async fn run(self, every: Duration) {
         loop {
-            tokio::time::sleep(period).await;
+            tokio::time::sleep(every).await;
             if let Err(error) = self.run_once().await {
                 tracing::warn!(%error, "compaction failed; it will be tried again");
             }

@@ -1,21 +1,23 @@
 //! Wires everything into one server. Read this file to know what mcplane is made of.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::StatusCode;
 use axum::Router;
-use mcplane_core::authz::AllowAll;
-use mcplane_core::{Authorizer, SystemClock};
-use mcplane_db::{Db, StoreUrl};
+use mcplane_access::{self as access, Access, Anonymous};
+use mcplane_core::SystemClock;
+use mcplane_db::{Compactor, Db, StoreUrl};
 use mcplane_objects::http::{self, Door};
-use mcplane_objects::storage::{Cipher, Encrypted, Storage, TableStorage};
+use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{AuthMode, Config};
 use crate::server::{
-    DataDir, Endpoint, Exposure, Metrics, Operations, Server, Shutdown, StartError, failure, operations_router,
+    DataDir, Endpoint, Exposure, LoginPolicy, Metrics, Operations, Probe, Server, Shutdown, StartError, failure,
+    operations_router,
 };
 
 /// How long background work may take to end after the last request.
@@ -43,6 +45,8 @@ pub struct Foundation<'a> {
 pub struct Application {
     /// All routes, authentication included.
     pub router: Router,
+    /// The store, if there is one; it is closed last.
+    pub store: Option<Db>,
     /// Work beside requests, such as controllers; it ends when the server is told to stop.
     pub background: TaskTracker,
 }
@@ -75,7 +79,7 @@ pub async fn serve_with(
         shutdown: shutdown.clone(),
         authority_pem: server.certificates().authority_pem().map(Arc::from),
     };
-    let Application { router, background } = build(&foundation).await?;
+    let Application { router, store, background } = build(&foundation).await?;
 
     let endpoint = Endpoint { address: server.address(), url: server.local_url(), pid: std::process::id() };
     data_dir.announce(&endpoint)?;
@@ -85,12 +89,20 @@ pub async fn serve_with(
 
     shutdown.request();
     data_dir.withdraw();
+    wind_up(store.as_ref(), &background).await;
+    tracing::info!("stopped");
+    served
+}
+
+/// Waits for background work to end, then closes the store.
+async fn wind_up(store: Option<&Db>, background: &TaskTracker) {
     background.close();
     if tokio::time::timeout(BACKGROUND_GRACE, background.wait()).await.is_err() {
         tracing::warn!(tasks = background.len(), "background work did not end in time");
     }
-    tracing::info!("stopped");
-    served
+    if let Some(store) = store {
+        store.close().await;
+    }
 }
 
 /// The application of a data directory without a listener, for commands on the data of a server that is not running.
@@ -132,8 +144,7 @@ impl Offline {
     /// Ends what runs beside requests.
     pub async fn close(self) {
         self.shutdown.request();
-        self.application.background.close();
-        let _ = tokio::time::timeout(BACKGROUND_GRACE, self.application.background.wait()).await;
+        wind_up(self.application.store.as_ref(), &self.application.background).await;
     }
 }
 
@@ -142,32 +153,49 @@ impl Offline {
 /// # Errors
 /// When a part can't start, or when the server would be open to anybody.
 pub async fn application(foundation: &Foundation<'_>) -> Result<Application, StartError> {
-    foundation.exposure.login_policy(foundation.config.auth.mode, false)?;
-    let background = TaskTracker::new();
-    let db = open_store(foundation).await?;
-    let authorizer: Arc<dyn Authorizer> = Arc::new(AllowAll);
-    let objects = objects(foundation, &db).await?;
+    let Foundation { config, shutdown, .. } = foundation;
+    let (stopping, background) = (shutdown.token(), TaskTracker::new());
 
+    // The store, and what keeps it small.
+    let db = open_store(foundation).await?;
+    let compaction = Compactor::new(db.clone(), config.store.retention.0).run(config.store.compaction_interval.0);
+    background.spawn(stopping.clone().run_until_cancelled_owned(compaction));
+
+    // Who may do what, and to which kinds.
+    let table = TableStorage::new(db.clone());
+    let access = Access::start(&db, Arc::new(table.clone()), access_config(foundation)).await?;
+    let login = foundation.exposure.login_policy(config.auth.mode, access.users_exist())?;
+    let mut registry = Registry::default();
+    kinds::register(&mut registry, &table, &cipher(foundation)?);
+    access.register(&mut registry);
+    let quotas = Quotas::start(&db, &table).await?;
+    let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
+    access.bootstrap(&objects, vec![]).await?;
+
+    // Doors, and the controllers behind them.
+    let api = http::router(Door {
+        objects: Arc::clone(&objects),
+        authorizer: access.authorizer(),
+        max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
+        stopping: stopping.clone(),
+    });
+    let client = controllers::in_process(api.clone(), "controllers");
+    controllers::start(&objects, &client, &stopping, &background);
     let operations = operations_router(Operations {
-        probes: Arc::new([]),
+        probes: Arc::new([store_probe(&db)]),
         metrics: foundation.metrics.clone(),
-        authorizer: Arc::clone(&authorizer),
-        shutdown: foundation.shutdown.clone(),
+        authorizer: access.authorizer(),
+        shutdown: shutdown.clone(),
         authority_pem: foundation.authority_pem.clone(),
     });
-    let door = Door {
-        objects: Arc::clone(&objects),
-        authorizer,
-        max_body: usize::try_from(foundation.config.server.max_body.0).unwrap_or(usize::MAX),
-        stopping: foundation.shutdown.token(),
-    };
-    let api = http::router(door);
-    let client = controllers::in_process(api.clone(), "controllers");
-    controllers::start(&objects, &client, &foundation.shutdown.token(), &background);
-    let router = operations.merge(api).fallback(async || {
+    let routes = operations.merge(api).merge(access.router()).fallback(async || {
         failure(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
     });
-    Ok(Application { router, background })
+    let anonymous = match login {
+        LoginPolicy::LocalAdministrator => Anonymous::Admin,
+        LoginPolicy::Required => Anonymous::Nobody,
+    };
+    Ok(Application { router: access.authenticate(routes, anonymous), store: Some(db), background })
 }
 
 async fn open_store(foundation: &Foundation<'_>) -> Result<Db, StartError> {
@@ -177,16 +205,28 @@ async fn open_store(foundation: &Foundation<'_>) -> Result<Db, StartError> {
     } else {
         url.expose().parse().map_err(|error: String| StartError::Application(error.into()))?
     };
-    Db::open(&url, Arc::new(SystemClock)).await.map_err(|error| StartError::Application(Box::new(error)))
+    Ok(Db::open(&url, Arc::new(SystemClock)).await?)
 }
 
-async fn objects(foundation: &Foundation<'_>, db: &Db) -> Result<Arc<Objects>, StartError> {
-    let failed = |error| StartError::Application(Box::new(error));
-    let table = TableStorage::new(db.clone());
-    let cipher = Cipher::load_or_create(&foundation.data_dir.path().join("secrets.key")).map_err(failed)?;
-    let encrypted: Arc<dyn Storage> = Arc::new(Encrypted::new(table.clone(), cipher));
-    let quotas = Quotas::start(db, &table).await.map_err(failed)?;
-    let mut registry = Registry::default();
-    kinds::register(&mut registry, &(Arc::new(table) as Arc<dyn Storage>), &encrypted);
-    Ok(Arc::new(Objects::new(registry, db.clone(), quotas)))
+fn access_config(foundation: &Foundation<'_>) -> access::Config {
+    let token_lifetime = foundation.config.auth.token_lifetime.0;
+    access::Config { token_lifetime, ..access::Config::new(keys(foundation)) }
+}
+
+fn cipher(foundation: &Foundation<'_>) -> Result<Cipher, StartError> {
+    Ok(Cipher::load_or_create(&keys(foundation).join("secrets"))?)
+}
+
+/// What must not be in the database.
+fn keys(foundation: &Foundation<'_>) -> PathBuf {
+    foundation.data_dir.path().join("keys")
+}
+
+/// The store answers.
+fn store_probe(db: &Db) -> Probe {
+    let db = db.clone();
+    Probe::new("store", move || {
+        let db = db.clone();
+        async move { db.fetch("SELECT 1", vec![]).await.map(drop).map_err(|error| error.to_string()) }
+    })
 }

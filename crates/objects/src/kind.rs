@@ -64,8 +64,6 @@ pub struct Kind {
     pub generation: bool,
     /// Whether strategic merge patches are taken, as for Kubernetes' own kinds.
     pub strategic_merge: bool,
-    /// Whether all but the metadata is encrypted at rest.
-    pub encrypted: bool,
     /// Whether changes are left out of the audit log: only for kinds that tell of other changes, or beat like a pulse.
     pub unaudited: bool,
     /// Paths, besides name and namespace, that field selectors may name.
@@ -103,7 +101,6 @@ impl Kind {
             status: false,
             generation: false,
             strategic_merge: true,
-            encrypted: false,
             unaudited: false,
             selectable: &[],
             verbs: ALL_VERBS,

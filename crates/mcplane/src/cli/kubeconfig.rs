@@ -8,7 +8,7 @@ use http::Uri;
 use super::connection::ConnectionArgs;
 use super::failure::{Exit, Failure};
 use super::logins::{self, Login};
-use super::output::{print, print_line};
+use super::output::{complain, print, print_line};
 use crate::server::{Authority, Endpoint, fingerprint};
 
 const EXAMPLES: &str = "\
@@ -22,6 +22,9 @@ Examples:
 ";
 
 /// Print a kubeconfig for other tools, with certificate authority and token
+///
+/// A server on this machine that asks for no login is reached over plain HTTP. With a login the kubeconfig names the
+/// server's https address, because tools such as kubectl send tokens only there; one port speaks both.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -52,20 +55,25 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             &found.ok_or_else(|| Failure::failed("the server has no certificate authority of its own"))?,
         );
     }
+    // kubectl asks for a user name and a password when it has no token for a server with TLS.
+    match &login.token {
+        Some(_) => login.server = over_tls(&login.server)?,
+        None if login.server.starts_with("http://") => login.authority_pem = None,
+        None => complain("note: nobody is logged in, so the kubeconfig holds no token; `mcplane login` gets one"),
+    }
     login.name = arguments.name;
     login.namespace = arguments.namespace.or(login.namespace);
     print(&logins::to_yaml(&login.kubeconfig()?)?)
 }
 
-/// The server that runs on a data directory; on loopback it needs no token.
+/// The server that runs on a data directory.
 fn from_data_dir(data_dir: &Path) -> Result<Login, Failure> {
     let endpoint = Endpoint::read(data_dir).ok_or_else(|| {
         let message = format!("no server runs on {}", data_dir.display());
         Failure::new(Exit::Unreachable, message).hint("start it with `mcplane server --data-dir DIR`")
     })?;
     let authority_pem = std::fs::read_to_string(Authority::certificate_path(data_dir)).ok();
-    let user = Some("admin".to_owned());
-    Ok(Login { server: over_tls(&endpoint.url)?, authority_pem, user, ..Login::default() })
+    Ok(Login { server: endpoint.url, authority_pem, ..Login::default() })
 }
 
 /// The server that commands talk to, with the login's token if there is one.
@@ -78,7 +86,7 @@ async fn from_server(arguments: &ConnectionArgs) -> Result<Login, Failure> {
         Err(_) => None,
     };
     Ok(Login {
-        server: over_tls(&connection.server)?,
+        server: connection.server,
         authority_pem,
         user: connection.user,
         token: connection.token,

@@ -42,22 +42,25 @@ impl Login {
         if let Some(pem) = &self.authority_pem {
             cluster["certificate-authority-data"] = BASE64.encode(pem).into();
         }
-        let user = format!("{}@{}", self.user.as_deref().unwrap_or("anonymous"), self.name);
-        let credential = self.token.as_ref().map_or_else(|| json!({}), |token| json!({"token": token}));
-        let mut context = json!({"cluster": self.name, "user": user});
+        let mut context = json!({"cluster": self.name});
         if let Some(namespace) = &self.namespace {
             context["namespace"] = namespace.as_str().into();
         }
         let name = &self.name;
         let malformed = |error: serde_json::Error| Failure::from_error("can't build a kubeconfig", &error);
+        // An entry without a credential would make kubectl ask for one.
+        if let Some(token) = &self.token {
+            let user = format!("{}@{name}", self.user.as_deref().unwrap_or("token"));
+            context["user"] = user.as_str().into();
+            kubeconfig.auth_infos.retain(|known| known.name != user);
+            let entry = json!({"name": user, "user": {"token": token}});
+            kubeconfig.auth_infos.push(serde_json::from_value(entry).map_err(malformed)?);
+        }
         kubeconfig.clusters.retain(|known| known.name != *name);
         kubeconfig.contexts.retain(|known| known.name != *name);
-        kubeconfig.auth_infos.retain(|known| known.name != user);
         let named = |key: &str, value| json!({"name": name, key: value});
         kubeconfig.clusters.push(serde_json::from_value(named("cluster", cluster)).map_err(malformed)?);
         kubeconfig.contexts.push(serde_json::from_value(named("context", context)).map_err(malformed)?);
-        let user = json!({"name": user, "user": credential});
-        kubeconfig.auth_infos.push(serde_json::from_value(user).map_err(malformed)?);
         kubeconfig.current_context = Some(name.clone());
         Ok(())
     }

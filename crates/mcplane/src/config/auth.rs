@@ -15,8 +15,6 @@ section! {
         mode: AuthMode = AuthMode::Auto,
         /// How long a login lasts.
         token_lifetime: HumanDuration = HumanDuration(Duration::from_secs(2 * 3600)),
-        /// Whether callers without a credential reach authorisation, as `system:anonymous`, instead of being turned away.
-        anonymous: bool = false,
     }
 }
 

@@ -74,6 +74,12 @@ pub enum StartError {
     Application(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl From<mcplane_core::Error> for StartError {
+    fn from(error: mcplane_core::Error) -> Self {
+        Self::Application(Box::new(error))
+    }
+}
+
 /// A listener with its certificates that does not answer yet; clients that connect wait.
 #[derive(Debug)]
 pub struct Server {

@@ -259,7 +259,7 @@ mod tests {
         assert!(body.contains("[-]shutdown failed"), "{body}");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_probe_that_hangs_has_failed() {
         let operations = operations(Arc::new(AllowAll), vec![Probe::new("slow", std::future::pending)]);
         assert_eq!(get(&operations, "/readyz", None).await.0, 500);

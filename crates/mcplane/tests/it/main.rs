@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 
 mod cli;
+mod client;
 mod crash;
 mod durability;
 mod guard;

@@ -19,7 +19,7 @@ use mcplane_core::FieldError;
 use serde_json::Value;
 
 use crate::kind::{RegisteredKind, Registry};
-use crate::storage::Storage;
+use crate::storage::{Cipher, Encrypted, Storage, TableStorage};
 
 pub use destination_rule::DestinationRule;
 pub use k8s_openapi::api::core::v1::ServiceAccount;
@@ -28,17 +28,20 @@ pub use namespace::{FINALIZER, PERMANENT};
 pub use virtual_service::VirtualService;
 
 /// Registers the kinds of this folder but `ServiceAccount`, which comes with its tokens from where those are issued.
-pub fn register(registry: &mut Registry, table: &Arc<dyn Storage>, encrypted: &Arc<dyn Storage>) {
+/// Secrets are sealed by `cipher`.
+pub fn register(registry: &mut Registry, table: &TableStorage, cipher: &Cipher) {
+    let plain: Arc<dyn Storage> = Arc::new(table.clone());
+    let sealed: Arc<dyn Storage> = Arc::new(Encrypted::new(table.clone(), cipher.clone()));
     registry
-        .add(RegisteredKind::new::<Namespace>(Arc::clone(table)))
-        .add(RegisteredKind::new::<ConfigMap>(Arc::clone(table)))
-        .add(RegisteredKind::new::<Secret>(Arc::clone(encrypted)))
-        .add(RegisteredKind::new::<Event>(Arc::clone(table)))
-        .add(RegisteredKind::new::<ResourceQuota>(Arc::clone(table)))
-        .add(RegisteredKind::new::<LimitRange>(Arc::clone(table)))
-        .add(RegisteredKind::new::<Lease>(Arc::clone(table)))
-        .add(RegisteredKind::new::<VirtualService>(Arc::clone(table)))
-        .add(RegisteredKind::new::<DestinationRule>(Arc::clone(table)));
+        .add(RegisteredKind::new::<Namespace>(Arc::clone(&plain)))
+        .add(RegisteredKind::new::<ConfigMap>(Arc::clone(&plain)))
+        .add(RegisteredKind::new::<Secret>(sealed))
+        .add(RegisteredKind::new::<Event>(Arc::clone(&plain)))
+        .add(RegisteredKind::new::<ResourceQuota>(Arc::clone(&plain)))
+        .add(RegisteredKind::new::<LimitRange>(Arc::clone(&plain)))
+        .add(RegisteredKind::new::<Lease>(Arc::clone(&plain)))
+        .add(RegisteredKind::new::<VirtualService>(Arc::clone(&plain)))
+        .add(RegisteredKind::new::<DestinationRule>(plain));
 }
 
 /// The largest sum of the values of a ConfigMap or Secret, in bytes.

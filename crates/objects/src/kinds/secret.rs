@@ -20,7 +20,6 @@ const DEMANDED: [(&str, &[&str]); 4] = [
 
 impl Resource for Secret {
     const KIND: Kind = Kind {
-        encrypted: true,
         selectable: &["type"],
         columns: &[
             Column { name: "Type", format: "string", priority: 0, cell: |o| o["type"].clone() },
