@@ -8,13 +8,14 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use mcplane_core::{Authorizer, Error, Result};
 use mcplane_db::Db;
+use mcplane_objects::http::Routes;
 use mcplane_objects::storage::Storage;
 use mcplane_objects::{Objects, Registry};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::authenticate::{Anonymous, Authenticator, authenticate};
-use crate::http::{self, Routes};
+use crate::http::{self, Door};
 use crate::rbac::{self, RbacAuthorizer};
 use crate::service_accounts::ServiceAccounts;
 use crate::tokens::{LocalIssuer, Realm, TokenVerifier, Verifiers, jwt, key_file};
@@ -55,7 +56,7 @@ pub struct Access {
     issuer: Arc<LocalIssuer>,
     users: Arc<Users>,
     accounts: Arc<ServiceAccounts>,
-    routes: Routes,
+    door: Door,
     table: Arc<dyn Storage>,
     /// The folder of keys; held while they change.
     keys: Arc<Mutex<PathBuf>>,
@@ -92,9 +93,9 @@ impl Access {
             clock: Arc::clone(db.clock()),
         });
         let logins = Arc::new(Logins::new(&users, Arc::clone(&issuer)));
-        let routes = Routes { db: db.clone(), authorizer: Arc::clone(&authorizer) as _, logins };
+        let door = Door { db: db.clone(), authorizer: Arc::clone(&authorizer) as _, logins };
         let keys = Arc::new(Mutex::new(config.keys));
-        Ok(Self { authorizer, authenticator, issuer, users, accounts, routes, table, keys })
+        Ok(Self { authorizer, authenticator, issuer, users, accounts, door, table, keys })
     }
 
     /// Adds the kinds and reviews of access: roles and bindings, users, service accounts.
@@ -120,8 +121,8 @@ impl Access {
     }
 
     /// The routes `POST /auth/login` and `GET /audit`.
-    pub fn router(&self) -> Router {
-        http::router(self.routes.clone())
+    pub fn routes(&self) -> Routes {
+        http::routes(self.door.clone())
     }
 
     /// `router` behind authentication: each request reaches it with its [`mcplane_core::Context`], or not at all.

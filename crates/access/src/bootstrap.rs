@@ -35,7 +35,9 @@ pub fn manifests() -> Vec<Value> {
 /// For a manifest of an unknown kind, or one that its kind refuses.
 pub async fn bootstrap(objects: &Objects, authorizer: &dyn Authorizer, manifests: Vec<Value>) -> Result<()> {
     let mut kinds: Vec<Kind<'_>> = Vec::new();
-    for manifest in manifests {
+    for mut manifest in manifests {
+        // As they are stored, so that they compare.
+        rbac::kinds::fill_groups(&mut manifest);
         let kind = Kind::of(objects, authorizer, &manifest)?;
         match kinds.iter_mut().find(|other| other.kind.resource() == kind.kind.resource()) {
             Some(known) => known.manifests.push(manifest),

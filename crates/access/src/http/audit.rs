@@ -12,7 +12,7 @@ use mcplane_objects::audit::record_failure;
 use mcplane_objects::http::Failure;
 use serde_json::{Value, json};
 
-use super::{Routes, context};
+use super::{Door, context};
 use crate::users::GROUP;
 
 const DEFAULT_LIMIT: i64 = 100;
@@ -21,27 +21,27 @@ const PARAMETERS: &str = "actor, verb, resource, namespace, name, trace, since, 
 
 /// Answers queries of the log, newest entries first. A query within a namespace needs the right in that namespace only.
 pub(super) async fn list(
-    State(routes): State<Routes>,
+    State(door): State<Door>,
     extension: Option<Extension<Arc<Context>>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
     let context = context(extension);
-    let asked = Asked::read(query.as_deref().unwrap_or_default(), routes.db.clock().now())?;
+    let asked = Asked::read(query.as_deref().unwrap_or_default(), door.db.clock().now())?;
     let namespace = if asked.verify { "" } else { asked.query.namespace.as_str() };
     let attributes = Attributes::resource("list", GROUP, "audit", namespace, "");
-    if let Err(error) = authz::authorize(&*routes.authorizer, &context, attributes.clone()) {
-        record_failure(&routes.db, &context, &attributes, &error).await?;
+    if let Err(error) = authz::authorize(&*door.authorizer, &context, attributes.clone()) {
+        record_failure(&door.db, &context, &attributes, &error).await?;
         return Err(error.into());
     }
-    let answer = if asked.verify { verify(&routes).await? } else { records(&routes, asked.query).await? };
+    let answer = if asked.verify { verify(&door).await? } else { records(&door, asked.query).await? };
     Ok(([(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response())
 }
 
-async fn records(routes: &Routes, mut query: Query) -> Result<Value> {
+async fn records(door: &Door, mut query: Query) -> Result<Value> {
     let limit = usize::try_from(query.limit).unwrap_or_default();
     // One more than asked tells whether there is more.
     query.limit += 1;
-    let mut items = routes.db.audit(&query).await?;
+    let mut items = door.db.audit(&query).await?;
     let more = items.len() > limit;
     items.truncate(limit);
     let mut answer = json!({"items": items.iter().map(record).collect::<Vec<_>>()});
@@ -61,8 +61,8 @@ fn record(record: &Record) -> Value {
 }
 
 /// Whether the chain of hashes holds.
-async fn verify(routes: &Routes) -> Result<Value> {
-    Ok(match routes.db.verify_audit().await? {
+async fn verify(door: &Door) -> Result<Value> {
+    Ok(match door.db.verify_audit().await? {
         Ok(entries) => json!({"verified": true, "entries": entries}),
         Err(broken) => json!({"verified": false, "brokenAt": broken}),
     })

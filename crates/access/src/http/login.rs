@@ -11,7 +11,7 @@ use mcplane_objects::http::Failure;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Routes, context};
+use super::{Door, context};
 
 /// Enough for the longest name and password.
 const MOST_BYTES: usize = 16 << 10;
@@ -25,12 +25,12 @@ struct Credentials {
 
 /// Gives a token for a name and a password.
 pub(super) async fn login(
-    State(routes): State<Routes>,
+    State(door): State<Door>,
     extension: Option<Extension<Arc<Context>>>,
     body: Body,
 ) -> Result<Response, Failure> {
     let Credentials { username, password } = read(body).await?;
-    let issued = routes.logins.login(&context(extension), &username, password).await?;
+    let issued = door.logins.login(&context(extension), &username, password).await?;
     let answer = json!({"token": issued.token, "expires": clock::rfc3339(issued.expires)}).to_string();
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, answer).into_response())

@@ -5,24 +5,23 @@ mod login;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Extension;
-use axum::routing::{get, post};
 use mcplane_core::{Authorizer, Caller, Context, TraceId};
 use mcplane_db::Db;
+use mcplane_objects::http::Routes;
 
 use crate::users::Logins;
 
 /// What the routes need.
 #[derive(Clone)]
-pub(crate) struct Routes {
+pub(crate) struct Door {
     pub(crate) db: Db,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) logins: Arc<Logins>,
 }
 
-pub(crate) fn router(routes: Routes) -> Router {
-    Router::new().route("/auth/login", post(login::login)).route("/audit", get(audit::list)).with_state(routes)
+pub(crate) fn routes(door: Door) -> Routes {
+    Routes::new().post("/auth/login", login::login).get("/audit", audit::list).with_state(door)
 }
 
 /// The context of a request; nobody's where authentication did not run.

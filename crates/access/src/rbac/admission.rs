@@ -21,14 +21,14 @@ pub(crate) struct Guard<R> {
 }
 
 impl<R: DeserializeOwned + Send + Sync + 'static> Guard<R> {
-    fn new(authorizer: &Arc<RbacAuthorizer>, check: Check<R>) -> Arc<dyn Admission> {
+    fn asking(authorizer: &Arc<RbacAuthorizer>, check: Check<R>) -> Arc<dyn Admission> {
         Arc::new(Self { authorizer: Arc::clone(authorizer), check })
     }
 }
 
 impl Guard<Role> {
     pub(crate) fn role(authorizer: &Arc<RbacAuthorizer>) -> Arc<dyn Admission> {
-        Self::new(authorizer, |policy, caller, old, new| match old {
+        Self::asking(authorizer, |policy, caller, old, new| match old {
             Some(old) if old.rules == new.rules => Ok(()),
             _ => escalation::check_role(policy, caller, new),
         })
@@ -37,7 +37,7 @@ impl Guard<Role> {
 
 impl Guard<ClusterRole> {
     pub(crate) fn cluster_role(authorizer: &Arc<RbacAuthorizer>) -> Arc<dyn Admission> {
-        Self::new(authorizer, |policy, caller, old, new| match old {
+        Self::asking(authorizer, |policy, caller, old, new| match old {
             Some(old)
                 if old.rules == new.rules
                     && old.aggregation_rule == new.aggregation_rule
@@ -53,7 +53,7 @@ impl Guard<ClusterRole> {
 
 impl Guard<RoleBinding> {
     pub(crate) fn role_binding(authorizer: &Arc<RbacAuthorizer>) -> Arc<dyn Admission> {
-        Self::new(authorizer, |policy, caller, old, new| match old {
+        Self::asking(authorizer, |policy, caller, old, new| match old {
             Some(old) if old.role_ref == new.role_ref && old.subjects == new.subjects => Ok(()),
             _ => escalation::check_role_binding(policy, caller, new),
         })
@@ -62,7 +62,7 @@ impl Guard<RoleBinding> {
 
 impl Guard<ClusterRoleBinding> {
     pub(crate) fn cluster_role_binding(authorizer: &Arc<RbacAuthorizer>) -> Arc<dyn Admission> {
-        Self::new(authorizer, |policy, caller, old, new| match old {
+        Self::asking(authorizer, |policy, caller, old, new| match old {
             Some(old) if old.role_ref == new.role_ref && old.subjects == new.subjects => Ok(()),
             _ => escalation::check_cluster_role_binding(policy, caller, new),
         })

@@ -294,4 +294,28 @@ mod tests {
         let message = check_role(&cluster(), &caller("ann", &[]), &role).unwrap_err().to_string();
         assert!(message.ends_with("\nand 136 more"), "{message}");
     }
+
+    #[test]
+    fn users_may_be_made_by_those_who_hold_what_they_get() {
+        let all = json!({"kind": "ClusterRole", "name": "all"});
+        let to = |kind: &str, name: &str| json!([{"kind": kind, "name": name}]);
+        let policy = policy(json!([
+            {"kind": "ClusterRole", "metadata": {"name": "all"},
+             "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]},
+            {"kind": "ClusterRole", "metadata": {"name": "hirer"},
+             "rules": [{"apiGroups": [USERS], "resources": ["users"], "verbs": ["escalate"]}]},
+            {"kind": "ClusterRoleBinding", "metadata": {"name": "a"}, "roleRef": all, "subjects": to("Group", "bosses")},
+            {"kind": "RoleBinding", "metadata": {"name": "b", "namespace": "a"}, "roleRef": all,
+             "subjects": to("User", "tom")},
+            {"kind": "ClusterRoleBinding", "metadata": {"name": "c"},
+             "roleRef": {"kind": "ClusterRole", "name": "hirer"}, "subjects": to("User", "eva")},
+        ]));
+        let (ann, boss) = (caller("ann", &[]), caller("bob", &["bosses"]));
+        assert!(check_user(&policy, &ann, &caller("new", &[])).is_ok());
+        assert!(check_user(&policy, &ann, &caller("new", &["bosses"])).is_err());
+        assert!(check_user(&policy, &ann, &caller("tom", &[])).is_err(), "tom holds something in one namespace");
+        assert!(check_user(&policy, &boss, &caller("tom", &["bosses"])).is_ok());
+        assert!(check_user(&policy, &caller("eva", &[]), &caller("new", &["bosses"])).is_ok());
+        assert!(check_user(&policy, &caller("root", &[MASTERS]), &caller("new", &["bosses"])).is_ok());
+    }
 }

@@ -1,6 +1,7 @@
 //! How often somebody may fail to log in.
 
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mcplane_core::Timestamp;
@@ -80,9 +81,21 @@ impl Attempts {
     }
 }
 
+/// Whoever has one IPv6 address has the whole /64 around it.
+fn network(source: &str) -> String {
+    match source.parse::<Ipv6Addr>() {
+        Ok(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Err(_) => source.to_owned(),
+    }
+}
+
 fn keys(source: &str, user: &str) -> [Key; 2] {
+    let source = network(source);
     let user = &user[..user.floor_char_boundary(NAME_BYTES)];
-    [(source.to_owned(), None), (source.to_owned(), Some(user.to_owned()))]
+    [(source.clone(), None), (source, Some(user.to_owned()))]
 }
 
 fn make_room(entries: &mut HashMap<Key, Entry>, key: &Key, now: Timestamp) {
@@ -113,6 +126,10 @@ mod tests {
         assert_eq!(attempts.begin("here", "ann", 1001), Err(TooMany { retry_after_s: 59, first: false }));
         assert_eq!(attempts.begin("there", "ann", 1000), Ok(()));
         assert_eq!(attempts.begin("here", "tom", 1000), Ok(()));
+        for n in 0..MOST_PER_LOGIN {
+            assert_eq!(attempts.begin(&format!("2001:db8::{n}"), "ann", 0), Ok(()));
+        }
+        assert!(attempts.begin("2001:db8::ffff:1", "ann", 0).is_err());
         assert_eq!(attempts.begin("here", "ann", WINDOW_MS), Ok(()));
     }
 

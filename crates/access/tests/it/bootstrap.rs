@@ -57,7 +57,14 @@ async fn others_bring_their_own(world: World) {
         "metadata": {"name": "more:view", "labels": label},
         "rules": [{"apiGroups": ["more.example"], "resources": ["things"], "verbs": ["get"]}]});
     let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "kube-system"}});
-    world.access.bootstrap(&world.objects, vec![role, map]).await.unwrap();
+    let sparse = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "more", "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"}},
+        "roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": [{"kind": "User", "name": "tom"}]});
+    let own = vec![role, map, sparse];
+    world.access.bootstrap(&world.objects, own.clone()).await.unwrap();
+    let revision = world.db.feed().revision();
+    world.access.bootstrap(&world.objects, own).await.unwrap();
+    assert_eq!(world.db.feed().revision(), revision);
     world.admin("GET", "/api/v1/namespaces/kube-system/configmaps/c", Value::Null).await.expect(200);
     let viewer = world.token_of("vic", "viewer").await;
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec":

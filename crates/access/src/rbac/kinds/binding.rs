@@ -84,7 +84,7 @@ fn subjects(binding: &Value, kind: &str) -> Value {
 }
 
 /// The API groups that clients may leave out.
-fn fill_groups(binding: &mut Value) {
+pub(crate) fn fill_groups(binding: &mut Value) {
     let fill = |reference: &mut Value| {
         if reference.is_object() && text(reference, "apiGroup").is_empty() {
             reference["apiGroup"] = GROUP.into();

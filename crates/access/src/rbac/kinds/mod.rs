@@ -9,6 +9,7 @@ use mcplane_objects::storage::Storage;
 use mcplane_objects::{RegisteredKind, Registry};
 use serde_json::Value;
 
+pub(crate) use binding::fill_groups;
 pub use binding::{ClusterRoleBindingKind, RoleBindingKind};
 pub use role::{ClusterRoleKind, RoleKind};
 
