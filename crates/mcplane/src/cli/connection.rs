@@ -22,19 +22,19 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:5080";
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArgs {
     /// Server to talk to; without it the one of the last login, or http://127.0.0.1:5080
-    #[arg(short, long, value_name = "URL", env = "MCPLANE_URL", hide_env_values = true)]
+    #[arg(short, long, value_name = "URL", env = "MCPLANE_URL", hide_env_values = true, global = true)]
     pub(super) server: Option<String>,
     /// PEM file of the certificate authority to trust
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub(super) certificate_authority: Option<PathBuf>,
     /// Token to use instead of the login's
-    #[arg(long, env = "MCPLANE_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "MCPLANE_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
     /// Kubeconfig to use instead of the file of logins
-    #[arg(long, value_name = "FILE", env = "MCPLANE_KUBECONFIG", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "MCPLANE_KUBECONFIG", hide_env_values = true, global = true)]
     kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     context: Option<String>,
 }
 
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(chosen(&token, logged_in()), ("https://box:1".into(), Some("PEM".into()), false));
         let missing =
             ConnectionArgs { context: Some("x".into()), token: Some("t".into()), ..ConnectionArgs::default() };
-        assert!(missing.choose(logged_in()).unwrap_err().text().contains("no context \"x\""));
+        assert!(missing.choose(logged_in()).err().unwrap().text().contains("no context \"x\""));
     }
 
     #[test]

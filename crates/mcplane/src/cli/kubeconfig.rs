@@ -28,8 +28,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Data directory of a server that runs on this machine
-    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    /// Data directory of a server that runs on this machine; wins over --server
+    #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Name of the context
     #[arg(long, default_value = "mcplane")]
@@ -100,7 +100,7 @@ fn over_tls(server: &str) -> Result<String, Failure> {
     let uri: Uri = server.parse().map_err(|_| Failure::failed(format!("{server:?} is not a URL")))?;
     match (uri.scheme_str(), uri.authority()) {
         (Some("http"), Some(authority)) if authority.port().is_none() => Ok(format!("https://{authority}:80")),
-        (_, Some(authority)) => Ok(format!("https://{authority}")),
+        (Some(_), Some(authority)) => Ok(format!("https://{authority}")),
         _ => Err(Failure::failed(format!("{server:?} names no host"))),
     }
 }

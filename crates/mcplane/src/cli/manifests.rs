@@ -162,7 +162,7 @@ mod tests {
     fn errors_name_file_and_line() {
         let broken = format!("{}---\na: [1\n", MAP.replace("NAME", "a"));
         let error = parse("f.yaml", &broken).unwrap_err().text();
-        assert!(error.starts_with("error: f.yaml: is not valid YAML") && error.contains("line 6"), "{error}");
+        assert!(error.starts_with("error: f.yaml: is not valid YAML") && error.contains("line 5"), "{error}");
         for (text, words) in [
             ("kind: ConfigMap", "needs apiVersion and kind"),
             ("apiVersion: v1\nkind: ConfigMap", "ConfigMap needs metadata.name"),

@@ -31,11 +31,11 @@ Examples:
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Work on the data of a server that is not running
-    #[arg(long, value_name = "DIR", global = true, conflicts_with = "server")]
+    /// Work on the data of a server that is not running; wins over --server
+    #[arg(long, value_name = "DIR", global = true)]
     data_dir: Option<String>,
     /// Database of that server, if it is not in its data directory
-    #[arg(long, value_name = "URL", global = true, requires = "data_dir")]
+    #[arg(long, value_name = "URL", global = true)]
     store: Option<String>,
     #[command(flatten)]
     connection: ConnectionArgs,

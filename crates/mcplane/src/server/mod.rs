@@ -32,7 +32,7 @@ pub use guard::HostPolicy;
 pub use listener::Transport;
 pub use logs::{EcsLayer, init as init_logs};
 pub use metrics::Metrics;
-pub use operations::{Operations, Probe, router as operations_router};
+pub use operations::{Operations, Probe, routes as operations_routes};
 pub use pki::{Authority, PkiError, fingerprint};
 pub use shutdown::Shutdown;
 pub use tls::Certificates;

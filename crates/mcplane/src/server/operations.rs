@@ -6,13 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use mcplane_core::authz::{Attributes, Authorizer, authorize};
-use mcplane_core::{Caller, Context};
+use mcplane_objects::http::{PathGuard, Routes};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -70,23 +67,24 @@ pub struct Operations {
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// Who may see it.
-    pub authorizer: Arc<dyn Authorizer>,
+    pub guard: PathGuard,
     /// A server that was told to stop is not ready.
     pub shutdown: Shutdown,
     /// The certificate authority that clients must trust, as PEM; `None` if the certificate is the user's own.
     pub authority_pem: Option<Arc<str>>,
 }
 
-/// The operational routes. `/metrics` asks the authorizer about the [`Context`] that authentication left in the
-/// request; the others answer anybody, as load balancers need.
-pub fn router(operations: Operations) -> Router {
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/healthz", get(readyz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .route("/version", get(version))
-        .route("/auth/ca.pem", get(authority))
+/// The operational routes. `/metrics` is for those whom the guard lets pass; the others answer anybody, as load balancers
+/// need.
+pub fn routes(operations: Operations) -> Routes {
+    Routes::default()
+        .get("/metrics", metrics)
+        .guarded(operations.guard.clone())
+        .get("/livez", livez)
+        .get("/healthz", readyz)
+        .get("/readyz", readyz)
+        .get("/version", version)
+        .get("/auth/ca.pem", authority)
         .with_state(operations)
 }
 
@@ -126,16 +124,7 @@ fn report(name: &str, checks: &[(&str, bool)], verbose: bool) -> Response {
     (code, text).into_response()
 }
 
-async fn metrics(State(operations): State<Operations>, context: Option<Extension<Arc<Context>>>) -> Response {
-    let context = context.map_or_else(
-        || Arc::new(Context { caller: Caller::anonymous(), ..Context::system("metrics") }),
-        |Extension(context)| context,
-    );
-    if let Err(error) = authorize(operations.authorizer.as_ref(), &context, Attributes::path("get", "/metrics")) {
-        let code = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::FORBIDDEN);
-        let reason = if code == StatusCode::UNAUTHORIZED { "Unauthorized" } else { "Forbidden" };
-        return failure(code, reason, &error.to_string());
-    }
+async fn metrics(State(operations): State<Operations>) -> Response {
     match operations.metrics.render() {
         Ok(text) => {
             const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -189,7 +178,9 @@ fn architecture() -> &'static str {
 #[cfg(test)]
 mod tests {
     use axum::body::{Body, to_bytes};
-    use mcplane_core::authz::{AllowAll, Decision};
+    use mcplane_core::authz::{AllowAll, Attributes, Authorizer, Decision};
+    use mcplane_core::{Caller, Context, SystemClock};
+    use mcplane_db::{Db, StoreUrl};
     use tower::ServiceExt;
 
     use super::*;
@@ -203,14 +194,18 @@ mod tests {
         }
     }
 
-    fn operations(authorizer: Arc<dyn Authorizer>, probes: Vec<Probe>) -> Operations {
-        Operations {
+    async fn operations(authorizer: Arc<dyn Authorizer>, probes: Vec<Probe>) -> (Operations, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = StoreUrl::Sqlite(folder.path().join("mcplane.db"));
+        let db = Db::open(&url, Arc::new(SystemClock)).await.unwrap();
+        let operations = Operations {
             probes: probes.into(),
             metrics: Metrics::new(),
-            authorizer,
+            guard: PathGuard { authorizer, db },
             shutdown: Shutdown::new(),
             authority_pem: None,
-        }
+        };
+        (operations, folder)
     }
 
     async fn get(operations: &Operations, path: &str, caller: Option<&str>) -> (u16, String) {
@@ -219,7 +214,7 @@ mod tests {
             let caller = Caller { name: name.to_owned(), ..Caller::default() };
             request.extensions_mut().insert(Arc::new(Context { caller, ..Context::system("test") }));
         }
-        let response = router(operations.clone()).oneshot(request).await.unwrap();
+        let response = routes(operations.clone()).into_router().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -227,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn metrics_are_for_those_who_may_see_them() {
-        let operations = operations(Arc::new(OnlyAnn), Vec::new());
+        let (operations, _folder) = operations(Arc::new(OnlyAnn), Vec::new()).await;
         assert_eq!(get(&operations, "/metrics", Some("ann")).await.0, 200);
         let (status, body) = get(&operations, "/metrics", Some("eve")).await;
         assert_eq!(status, 403);
@@ -241,7 +236,7 @@ mod tests {
     async fn readiness_needs_every_probe() {
         let fine = Probe::new("fine", async || Ok(()));
         let broken = Probe::new("store", async || Err("password of the database: secret".to_owned()));
-        let operations = operations(Arc::new(AllowAll), vec![fine, broken]);
+        let (operations, _folder) = operations(Arc::new(AllowAll), vec![fine, broken]).await;
         let (status, body) = get(&operations, "/readyz", None).await;
         assert_eq!(status, 500);
         assert!(body.contains("[+]fine ok\n[-]store failed: reason withheld\n"), "{body}");
@@ -251,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stopping_server_is_not_ready() {
-        let operations = operations(Arc::new(AllowAll), Vec::new());
+        let (operations, _folder) = operations(Arc::new(AllowAll), Vec::new()).await;
         assert_eq!(get(&operations, "/readyz", None).await, (200, "ok".to_owned()));
         operations.shutdown.request();
         let (status, body) = get(&operations, "/readyz", None).await;
@@ -261,7 +256,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_that_hangs_has_failed() {
-        let operations = operations(Arc::new(AllowAll), vec![Probe::new("slow", std::future::pending)]);
+        let (operations, _folder) =
+            operations(Arc::new(AllowAll), vec![Probe::new("slow", std::future::pending)]).await;
         assert_eq!(get(&operations, "/readyz", None).await.0, 500);
     }
 }

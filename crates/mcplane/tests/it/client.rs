@@ -63,10 +63,14 @@ fn apply_creates_changes_removes_and_leaves_alone() {
 
     // kubectl reads the same notes.
     assert_eq!(kubectl.ok(["apply", "-n", "dev", "-f", file.as_str()]), "configmap/a unchanged\n");
-    bench.file("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");
+    bench.file("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {w: \"<9>\"}\n");
     kubectl.ok(["apply", "-n", "dev", "-f", file.as_str()]);
     assert_eq!(apply(), "configmap/a unchanged\n");
-    assert_eq!(kubectl.json("get cm a -n dev")["data"], serde_json::json!({"z": "3"}));
+    let map = kubectl.json("get cm a -n dev");
+    assert_eq!(
+        (&map["data"], &map["metadata"]["labels"]),
+        (&serde_json::json!({"w": "<9>", "z": "3"}), &serde_json::Value::Null)
+    );
 }
 
 #[test]
@@ -75,7 +79,7 @@ fn apply_goes_on_after_a_failure_and_names_it() {
     let stream = [
         "apiVersion: v1\nkind: Pear\nmetadata: {name: p}\n".to_owned(),
         MAP.replace("NAME", "Not_A_Name"),
-        MAP.replace("NAME", "a").replace("data:", "dta:"),
+        MAP.replace("NAME", "a").replace("\ndata:", "\ndta:"),
         MAP.replace("NAME", "b"),
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: other}\n".to_owned(),
     ]
@@ -203,7 +207,7 @@ fn the_kubeconfig_works_with_kubectl() {
     let expected = openssl.trim().rsplit('=').next().unwrap().replace(':', "").to_lowercase();
     assert_eq!(fingerprint.trim(), format!("sha256:{expected}"));
     let missing = bench.run(&["kubeconfig", "--data-dir", "/nowhere"]);
-    assert_eq!(missing.code, 2, "a directory and a URL exclude each other: {missing}");
+    assert!(missing.code == 3 && missing.stderr.contains("no server runs on /nowhere"), "{missing}");
 }
 
 #[test]
@@ -225,4 +229,66 @@ fn servers_that_are_away_or_not_trusted_are_explained() {
     assert!(run(&mut trusted, None).ok().contains("namespace/dev\n"));
     let clear = run(bench.server.cli().args(["login", "--server", "http://example.com", "--username", "a"]), None);
     assert!(clear.code == 2 && clear.stderr.contains("in the clear"), "{clear}");
+}
+
+#[test]
+fn users_log_in_and_are_audited() {
+    let mut server = Server::stopped(env!("CARGO_BIN_EXE_mcplane"), Backend::Sqlite, &["--set", "auth.mode=required"]);
+    let data = server.data_dir().display().to_string();
+    let refused = run(server.cli().args(["server", "--set", "auth.mode=required", "--data-dir", &data]), None);
+    assert!(refused.code == 1 && refused.stderr.contains("mcplane user create admin --role admin"), "{refused}");
+
+    let create = ["user", "create", "ann", "--role", "admin", "--password-stdin", "--data-dir", &data];
+    assert_eq!(run(server.cli().args(create), Some(b"a long enough password\n")).ok(), "user ann created\n");
+    server.restart();
+    let url = server.url().replace("http:", "https:");
+    let mcplane = |args: &[&str], stdin: Option<&[u8]>| run(server.cli().args(args), stdin);
+
+    let untrusted = mcplane(&["login", "--server", &url, "--username", "ann", "--password-stdin"], Some(b"x"));
+    let fingerprint = mcplane(&["kubeconfig", "--data-dir", &data, "--fingerprint"], None).ok().trim().to_owned();
+    assert!(
+        untrusted.code == 1 && untrusted.stderr.contains(&format!("--ca-fingerprint {fingerprint}")),
+        "{untrusted}"
+    );
+    let wrong_authority = format!("sha256:{}", "0".repeat(64));
+    let login = |fingerprint: &str, password: &[u8]| {
+        let args =
+            ["login", "--server", &url, "--username", "ann", "--password-stdin", "--ca-fingerprint", fingerprint];
+        run(server.cli().args(args), Some(password))
+    };
+    assert!(login(&wrong_authority, b"x").stderr.contains("another fingerprint"));
+    let wrong = login(&fingerprint, b"not the password");
+    assert!(wrong.code == 4 && wrong.stderr.contains("does not know this user with this password"), "{wrong}");
+    assert_eq!(mcplane(&["get", "ns", "--server", &url], None).code, 3, "a failed login is not remembered");
+
+    assert_eq!(login(&fingerprint, b"a long enough password").ok(), format!("logged in to {url} as ann\n"));
+    let logins = server.scratch().join(".config/mcplane/config");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&logins.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(mcplane(&["get", "ns", "-o", "name"], None).ok().contains("namespace/default"), "the login is the default");
+    assert!(Kubectl::with_kubeconfig(&mcplane(&["kubeconfig"], None).ok()).ok("get ns default").contains("Active"));
+
+    let bob = ["user", "create", "bob", "--role", "developer", "--password-stdin"];
+    assert_eq!(mcplane(&bob, Some(b"another long password")).ok(), "user bob created\n");
+    assert!(mcplane(&bob, Some(b"another long password")).stderr.contains("already exists"));
+    let list = mcplane(&["user", "list"], None).ok();
+    let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+    assert_eq!(rows, [["NAME", "ROLE", "DISABLED"], ["ann", "admin", "false"], ["bob", "developer", "false"]]);
+    assert_eq!(mcplane(&["user", "passwd", "bob", "--password-stdin"], Some(b"a new long password")).code, 0);
+    assert_eq!(mcplane(&["user", "delete", "bob"], None).ok(), "user bob deleted\n");
+
+    let audit = mcplane(&["audit", "--actor", "ann", "--resource", "users.mcplane.io", "--since", "1h"], None).ok();
+    let verbs: Vec<&str> = audit.lines().skip(1).filter_map(|line| line.split_whitespace().nth(2)).collect();
+    for verb in ["create", "patch", "delete"] {
+        assert!(verbs.contains(&verb), "{verb}\n{audit}");
+    }
+    let entries = mcplane(&["audit", "--verb", "delete", "-o", "json"], None).ok();
+    let entry: serde_json::Value = serde_json::from_str(entries.lines().next().unwrap()).unwrap();
+    assert_eq!((&entry["actor"], &entry["name"]), (&"ann".into(), &"bob".into()), "{entries}");
+    assert!(!audit.contains("password") && !server.log().contains("long enough"), "no secret is written down");
+
+    // Without the login the server asks for one.
+    std::fs::remove_file(&logins).unwrap();
+    let asked = mcplane(&["get", "ns", "--server", &server.url()], None);
+    assert!(asked.code == 4 && asked.stderr.contains("hint: `mcplane login --server"), "{asked}");
 }

@@ -6,17 +6,23 @@ use serde_json::{Map, Value};
 /// kubectl's own annotation, so that the two can be used in turns.
 pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// The object with its own text in the annotation.
-pub(super) fn annotate(object: &Value) -> Value {
+/// The object with its own text in the annotation. The text of `live` stays if it says the same in other words, because
+/// kubectl escapes characters differently.
+pub(super) fn annotate(object: &Value, live: Option<&Value>) -> Value {
     let mut written = object.clone();
-    if let Some(annotations) = written["metadata"]["annotations"].as_object_mut() {
-        annotations.remove(LAST_APPLIED);
-    }
-    let text = format!("{written}\n");
+    // kubectl notes an empty map where there are no annotations.
     if !written["metadata"]["annotations"].is_object() {
         written["metadata"]["annotations"] = Value::Object(Map::new());
     }
-    written["metadata"]["annotations"][LAST_APPLIED] = Value::from(text);
+    if let Some(Value::Object(annotations)) = written.pointer_mut("/metadata/annotations") {
+        annotations.remove(LAST_APPLIED);
+    }
+    let same = live.filter(|live| last_applied(live) == written);
+    let text = same.map_or_else(
+        || Value::from(format!("{written}\n")),
+        |live| live["metadata"]["annotations"][LAST_APPLIED].clone(),
+    );
+    written["metadata"]["annotations"][LAST_APPLIED] = text;
     written
 }
 
@@ -102,11 +108,21 @@ mod tests {
     #[test]
     fn the_annotation_holds_what_was_written() {
         let object = json!({"kind": "ConfigMap", "metadata": {"name": "a", "annotations": {"x": "y"}}});
-        let annotated = annotate(&object);
+        let annotated = annotate(&object, None);
         assert_eq!(last_applied(&annotated), object);
-        assert_eq!(last_applied(&annotate(&annotated)), object, "not nested");
+        assert_eq!(last_applied(&annotate(&annotated, None)), object, "not nested");
         assert_eq!(last_applied(&json!({"metadata": {}})), json!({}));
-        assert_eq!(last_applied(&annotate(&json!({"metadata": {"name": "a"}}))), json!({"metadata": {"name": "a"}}));
+        let bare = annotate(&json!({"metadata": {"name": "a"}}), None);
+        assert_eq!(last_applied(&bare), json!({"metadata": {"name": "a", "annotations": {}}}), "as kubectl notes it");
+    }
+
+    #[test]
+    fn other_words_for_the_same_are_no_change() {
+        let object = json!({"data": {"x": "<"}, "metadata": {"name": "a"}});
+        let text = "{\"metadata\":{\"annotations\":{},\"name\":\"a\"},\"data\":{\"x\":\"\\u003c\"}}";
+        let live = json!({"data": {"x": "<"}, "metadata": {"name": "a", "annotations": {LAST_APPLIED: text}}});
+        let wanted = annotate(&object, Some(&live));
+        assert_eq!(patch(&last_applied(&live), &wanted, &live), None);
     }
 
     fn tree() -> impl Strategy<Value = Value> {

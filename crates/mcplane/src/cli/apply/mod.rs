@@ -103,9 +103,10 @@ impl Applier<'_> {
             .ok_or_else(|| Failure::failed(format!("the server has no kind {kind:?} in version {api_version:?}")))?;
         let (namespace, object) = self.placed(resource, manifest)?;
         let name = manifest.metadata("name");
-        let wanted = merge::annotate(&object);
         let path = resource.path(namespace.as_deref(), Some(name));
-        let done = match self.connection.get_optional(&path).await? {
+        let live = self.connection.get_optional(&path).await?;
+        let wanted = merge::annotate(&object, live.as_ref());
+        let done = match live {
             None => {
                 let collection = resource.path(namespace.as_deref(), None);
                 let path = format!("{collection}{}", self.query());
