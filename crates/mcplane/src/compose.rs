@@ -9,7 +9,7 @@ use axum::Router;
 use mcplane_access::{self as access, Access, Anonymous};
 use mcplane_core::SystemClock;
 use mcplane_db::{Compactor, Db, StoreUrl};
-use mcplane_objects::http::{self, Door};
+use mcplane_objects::http::{self, Door, PathGuard, Route};
 use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
 use tokio_util::task::TaskTracker;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{AuthMode, Config};
 use crate::server::{
     DataDir, Endpoint, Exposure, LoginPolicy, Metrics, Operations, Probe, Server, Shutdown, StartError, failure,
-    operations_router,
+    operations_routes,
 };
 
 /// How long background work may take to end after the last request.
@@ -45,6 +45,8 @@ pub struct Foundation<'a> {
 pub struct Application {
     /// All routes, authentication included.
     pub router: Router,
+    /// What the router answers.
+    pub routes: Vec<Route>,
     /// The store, if there is one; it is closed last.
     pub store: Option<Db>,
     /// Work beside requests, such as controllers; it ends when the server is told to stop.
@@ -79,7 +81,7 @@ pub async fn serve_with(
         shutdown: shutdown.clone(),
         authority_pem: server.certificates().authority_pem().map(Arc::from),
     };
-    let Application { router, store, background } = build(&foundation).await?;
+    let Application { router, store, background, .. } = build(&foundation).await?;
 
     let endpoint = Endpoint { address: server.address(), url: server.local_url(), pid: std::process::id() };
     data_dir.announce(&endpoint)?;
@@ -141,6 +143,11 @@ impl Offline {
         kube::Client::new(self.application.router.clone(), "default")
     }
 
+    /// Every route of a server.
+    pub fn routes(&self) -> &[Route] {
+        &self.application.routes
+    }
+
     /// Ends what runs beside requests.
     pub async fn close(self) {
         self.shutdown.request();
@@ -173,29 +180,31 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     access.bootstrap(&objects, vec![]).await?;
 
     // Doors, and the controllers behind them.
-    let api = http::router(Door {
+    let api = http::routes(Door {
         objects: Arc::clone(&objects),
         authorizer: access.authorizer(),
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
         stopping: stopping.clone(),
     });
-    let client = controllers::in_process(api.clone(), "controllers");
+    let client = controllers::in_process(api.clone().into_router(), "controllers");
     controllers::start(&objects, &client, &stopping, &background);
-    let operations = operations_router(Operations {
+    let operations = operations_routes(Operations {
         probes: Arc::new([store_probe(&db)]),
         metrics: foundation.metrics.clone(),
-        authorizer: access.authorizer(),
+        guard: PathGuard { authorizer: access.authorizer(), db: db.clone() },
         shutdown: shutdown.clone(),
         authority_pem: foundation.authority_pem.clone(),
     });
-    let routes = operations.merge(api).merge(access.router()).fallback(async || {
+    let all = operations.merge(api).merge(access.routes());
+    let routes = all.list().to_vec();
+    let router = all.into_router().fallback(async || {
         failure(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
     });
     let anonymous = match login {
         LoginPolicy::LocalAdministrator => Anonymous::Admin,
         LoginPolicy::Required => Anonymous::Nobody,
     };
-    Ok(Application { router: access.authenticate(routes, anonymous), store: Some(db), background })
+    Ok(Application { router: access.authenticate(router, anonymous), routes, store: Some(db), background })
 }
 
 async fn open_store(foundation: &Foundation<'_>) -> Result<Db, StartError> {

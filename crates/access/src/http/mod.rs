@@ -21,7 +21,7 @@ pub(crate) struct Door {
 }
 
 pub(crate) fn routes(door: Door) -> Routes {
-    Routes::new().post("/auth/login", login::login).get("/audit", audit::list).with_state(door)
+    Routes::default().post("/auth/login", login::login).get("/audit", audit::list).with_state(door)
 }
 
 /// The context of a request; nobody's where authentication did not run.

@@ -114,7 +114,7 @@ impl World {
             max_body: 3 << 20,
             stopping: CancellationToken::new(),
         };
-        let router = http::router(door).merge(access.router());
+        let router = http::routes(door).merge(access.routes()).into_router();
         let guarded = access.authenticate(router.clone(), Anonymous::Nobody);
         let home = access.authenticate(router, Anonymous::Admin);
         Self { access, objects, db, clock, guarded, home, url, folder, _database: database }

@@ -36,16 +36,14 @@ fn versions_of(registry: &Registry, group: &str) -> Result<Vec<&'static str>> {
     groups.into_iter().find(|(name, _)| *name == group).map(|(_, versions)| versions).ok_or(Error::NoSuchPath)
 }
 
-/// Paths of all discovery documents.
-pub(super) fn paths(registry: &Registry) -> Vec<String> {
-    let mut paths = vec!["/api".to_owned(), "/apis".to_owned()];
-    for (group, versions) in group_versions(registry) {
-        if !group.is_empty() {
-            paths.push(format!("/apis/{group}"));
-        }
-        paths.extend(versions.iter().map(|version| prefix(group, version)));
-    }
-    paths
+/// Paths of discovery documents: versions of the core group, the other groups, and their versions.
+pub(super) fn paths(registry: &Registry) -> [Vec<String>; 3] {
+    let groups = group_versions(registry);
+    let (core, named): (Vec<_>, Vec<_>) = groups.into_iter().partition(|(group, _)| group.is_empty());
+    let versions = |groups: &[(&str, Vec<&str>)]| {
+        groups.iter().flat_map(|(group, versions)| versions.iter().map(|version| prefix(group, version))).collect()
+    };
+    [versions(&core), named.iter().map(|(group, _)| format!("/apis/{group}")).collect(), versions(&named)]
 }
 
 fn answer(value: &Value) -> Response {

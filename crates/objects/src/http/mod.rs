@@ -8,18 +8,19 @@ mod params;
 mod path;
 mod represent;
 mod resource;
+mod routes;
 pub mod status;
 mod stream;
 mod table;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Extension;
 use axum::routing::{any, get};
 use mcplane_core::{Authorizer, Caller, Context, TraceId};
 use tokio_util::sync::CancellationToken;
 
+pub use routes::{PathGuard, Route, Routes};
 pub use status::Failure;
 pub use table::AGE;
 
@@ -39,17 +40,25 @@ pub struct Door {
 }
 
 /// Routes of the object API. Requests carry their [`Context`] as an extension; without one they are anonymous.
-pub fn router(door: Door) -> Router {
-    Router::new()
-        .route("/api", get(discovery::legacy_root))
-        .route("/apis", get(discovery::groups))
-        .route("/api/{version}", get(discovery::legacy_version))
-        .route("/apis/{group}", get(discovery::group))
-        .route("/apis/{group}/{version}", get(discovery::version))
-        .route("/api/{version}/{*rest}", any(resource::legacy))
-        .route("/apis/{group}/{version}/{*rest}", any(resource::grouped))
-        .route("/openapi/v3", get(openapi::index))
-        .route("/openapi/v3/{*path}", get(openapi::document))
+pub fn routes(door: Door) -> Routes {
+    let registry = door.objects.registry();
+    let of = |paths: Vec<String>| paths.into_iter().map(|path| Route::new("GET", path));
+    let [core, groups, versions] = discovery::paths(registry);
+    let documents = Routes::default()
+        .get("/api", discovery::legacy_root)
+        .get("/apis", discovery::groups)
+        .family("/api/{version}", get(discovery::legacy_version), of(core))
+        .family("/apis/{group}", get(discovery::group), of(groups))
+        .family("/apis/{group}/{version}", get(discovery::version), of(versions))
+        .get("/openapi/v3", openapi::index)
+        .family("/openapi/v3/{*path}", get(openapi::document), of(openapi::paths(registry)))
+        .guarded(PathGuard { authorizer: Arc::clone(&door.authorizer), db: door.objects.db().clone() });
+    let (legacy, grouped): (Vec<Route>, Vec<Route>) =
+        resource::routes(registry).into_iter().partition(|route| route.path.starts_with("/api/"));
+    Routes::default()
+        .family("/api/{version}/{*rest}", any(resource::legacy), legacy)
+        .family("/apis/{group}/{version}/{*rest}", any(resource::grouped), grouped)
+        .merge(documents)
         .with_state(door)
 }
 
@@ -59,33 +68,4 @@ pub(crate) fn context(extension: Option<Extension<Arc<Context>>>) -> Arc<Context
         || Arc::new(Context { caller: Caller::anonymous(), trace: TraceId::random(), source: String::new() }),
         |Extension(context)| context,
     )
-}
-
-/// A method and path that the door answers, for tests that walk all of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// HTTP method.
-    pub method: &'static str,
-    /// Path with `{namespace}` and `{name}` for what varies.
-    pub path: String,
-}
-
-/// Every method and path that [`router`] answers.
-pub fn routes(objects: &Objects) -> Vec<Route> {
-    let mut routes: Vec<Route> = discovery::paths(objects.registry())
-        .into_iter()
-        .chain(openapi::paths(objects.registry()))
-        .map(|path| Route { method: "GET", path })
-        .collect();
-    for kind in objects.registry().kinds() {
-        for version in kind.versions {
-            routes.extend(resource::routes_of(kind, version));
-        }
-    }
-    for action in objects.registry().virtual_actions() {
-        let prefix = discovery::prefix(action.path_group, action.path_version);
-        let namespace = if action.namespaced { "/namespaces/{namespace}" } else { "" };
-        routes.push(Route { method: "POST", path: format!("{prefix}{namespace}/{}", action.name) });
-    }
-    routes
 }

@@ -25,10 +25,9 @@ fn versions(registry: &Registry) -> Vec<(&'static str, &'static str)> {
     versions
 }
 
+/// Paths of the documents of all versions.
 pub(super) fn paths(registry: &Registry) -> Vec<String> {
-    let documents =
-        versions(registry).into_iter().map(|(group, version)| format!("/openapi/v3{}", prefix(group, version)));
-    std::iter::once("/openapi/v3".to_owned()).chain(documents).collect()
+    versions(registry).into_iter().map(|(group, version)| format!("/openapi/v3{}", prefix(group, version))).collect()
 }
 
 /// Where the document of each version is. The hash makes clients fetch it again after an upgrade.

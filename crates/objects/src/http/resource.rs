@@ -12,7 +12,7 @@ use super::params::Params;
 use super::path::ResourcePath;
 use super::represent::{self, Representation};
 use super::{Door, Failure, Route, body, discovery, stream};
-use crate::kind::RegisteredKind;
+use crate::kind::{RegisteredKind, Registry};
 use crate::service::Deleted;
 use crate::subresource::Action;
 
@@ -206,6 +206,17 @@ impl Call {
     }
 }
 
+/// Methods and paths of all resources.
+pub(super) fn routes(registry: &Registry) -> Vec<Route> {
+    let kinds = registry.kinds().iter().flat_map(|kind| kind.versions.iter().map(move |version| (kind, *version)));
+    let actions = registry.virtual_actions().iter().map(|action| {
+        let namespace = if action.namespaced { "/namespaces/{namespace}" } else { "" };
+        let prefix = discovery::prefix(action.path_group, action.path_version);
+        Route::new("POST", format!("{prefix}{namespace}/{}", action.name))
+    });
+    kinds.flat_map(|(kind, version)| routes_of(kind, version)).chain(actions).collect()
+}
+
 /// Methods and paths of a kind in one version.
 pub(super) fn routes_of(kind: &RegisteredKind, version: &str) -> Vec<Route> {
     let prefix = discovery::prefix(kind.group, version);
@@ -223,19 +234,18 @@ pub(super) fn routes_of(kind: &RegisteredKind, version: &str) -> Vec<Route> {
         ("delete", "DELETE", &object),
     ] {
         if kind.verbs.contains(&verb) {
-            routes.push(Route { method, path: path.clone() });
+            routes.push(Route::new(method, path));
         }
     }
     if kind.is_namespaced() && kind.verbs.contains(&"list") {
-        routes.push(Route { method: "GET", path: format!("{prefix}/{}", kind.plural) });
+        routes.push(Route::new("GET", format!("{prefix}/{}", kind.plural)));
     }
     if kind.status {
-        routes.extend(["GET", "PUT", "PATCH"].map(|method| Route { method, path: format!("{object}/status") }));
+        routes.extend(["GET", "PUT", "PATCH"].map(|method| Route::new(method, format!("{object}/status"))));
     }
     if kind.plural == "namespaces" {
-        routes.push(Route { method: "PUT", path: format!("{object}/finalize") });
+        routes.push(Route::new("PUT", format!("{object}/finalize")));
     }
-    routes
-        .extend(kind.actions.iter().map(|action| Route { method: "POST", path: format!("{object}/{}", action.name) }));
+    routes.extend(kind.actions.iter().map(|action| Route::new("POST", format!("{object}/{}", action.name))));
     routes
 }

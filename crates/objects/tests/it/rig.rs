@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 use mcplane_core::authz::AllowAll;
 use mcplane_core::{Caller, Context, SystemClock, TraceId};
 use mcplane_db::{Db, StoreUrl};
-use mcplane_objects::http::{Door, router};
+use mcplane_objects::http::{Door, routes};
 use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, RegisteredKind, Registry, controllers, kinds};
 use mcplane_testkit::Database;
@@ -87,7 +87,7 @@ impl Store {
             max_body: MAX_BODY,
             stopping: stopping.clone(),
         };
-        Api { router: router(door), objects, db, stopping, tasks: TaskTracker::new() }
+        Api { router: routes(door).into_router(), objects, db, stopping, tasks: TaskTracker::new() }
     }
 }
 
