@@ -108,9 +108,10 @@ fn refusals(backend: Backend) {
     assert!(warned.code == 0 && warned.stderr.contains("Warning: unknown field \"dta\""), "{warned}");
     assert_eq!(k.json("get cm typo").get("dta"), None);
 
-    let twice = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: twice}\ndata:\n  a: x\n  a: y\n";
-    let message = k.feed("create -f -", twice).err();
-    assert!(message.contains("\"a\""), "{message}");
+    let twice = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"twice"},"data":{"a":"x","a":"y"}}"#;
+    let path = "/api/v1/namespaces/default/configmaps?fieldValidation=Strict";
+    let message = k.feed(["create", "--raw", path, "-f", "-"], twice).err();
+    assert!(message.contains("duplicate field \"data.a\""), "{message}");
 
     // Quota on counts, end to end.
     k.ok("create namespace small");

@@ -265,11 +265,11 @@ class Scenario(unittest.TestCase):
         self.assertEqual(self.rbac.read_namespaced_role("r", self.ns).rules[0].verbs, ["get"])
         hard = client.V1ResourceQuotaSpec(hard={"count/configmaps": "1"})
         self.core.create_namespaced_resource_quota(self.ns, client.V1ResourceQuota(metadata={"name": "q"}, spec=hard))
-        eventually(lambda: self.core.read_namespaced_resource_quota("q", self.ns).status.hard)
+        status = lambda: self.core.read_namespaced_resource_quota("q", self.ns).status
+        eventually(lambda: status() and status().hard)
         self.core.create_namespaced_config_map(self.ns, config_map("one"))
         self.refused(403, "Forbidden", self.core.create_namespaced_config_map, self.ns, config_map("two"))
-        used = lambda: self.core.read_namespaced_resource_quota("q", self.ns).status.used
-        eventually(lambda: used() == {"count/configmaps": "1"})
+        eventually(lambda: status().used == {"count/configmaps": "1"})
 
     def test_custom_objects_and_dynamic_client(self):
         body = {
