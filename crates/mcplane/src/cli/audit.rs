@@ -3,11 +3,11 @@
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use mcplane_core::units::HumanDuration;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::connection::{ConnectionArgs, query};
+use super::connection::{Connection, ConnectionArgs, query};
 use super::failure::Failure;
-use super::output::{complain, print};
+use super::output::{complain, print, print_line};
 use super::table::Columns;
 
 const EXAMPLES: &str = "\
@@ -15,6 +15,7 @@ Examples:
   mcplane audit                                     the latest entries
   mcplane audit --actor ann --since 1h              what ann did in the last hour
   mcplane audit --verb delete -n development        what was deleted there
+  mcplane audit --verify                            whether the log is as it was written
   mcplane audit --since 2026-11-01T00:00:00Z -o json --limit 10000
 ";
 
@@ -34,6 +35,12 @@ pub(super) struct Arguments {
     /// Only this namespace
     #[arg(short, long)]
     namespace: Option<String>,
+    /// Only objects of this name
+    #[arg(long)]
+    name: Option<String>,
+    /// Only this trace, as the X-Trace-ID of an answer tells it
+    #[arg(long, value_name = "ID")]
+    trace: Option<String>,
     /// Only from a moment on: a time such as 2026-11-01T00:00:00Z, or an age such as 1h30m
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
@@ -43,6 +50,9 @@ pub(super) struct Arguments {
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
+    /// Check instead that no entry was changed or removed since it was written
+    #[arg(long, conflicts_with_all = ["actor", "verb", "resource", "namespace", "name", "trace", "since"])]
+    verify: bool,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -67,6 +77,9 @@ fn moment(text: &str) -> Result<Timestamp, String> {
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let connection = arguments.connection.connect().await?;
+    if arguments.verify {
+        return verify(&connection).await;
+    }
     let since = arguments.since.map(|at| at.to_string());
     let (mut left, mut next) = (arguments.limit, None::<String>);
     let mut columns = Columns::default();
@@ -78,6 +91,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             ("verb", arguments.verb.as_deref()),
             ("resource", arguments.resource.as_deref()),
             ("namespace", arguments.namespace.as_deref()),
+            ("name", arguments.name.as_deref()),
+            ("trace", arguments.trace.as_deref()),
             ("since", since.as_deref()),
             ("limit", Some(&limit)),
             ("continue", next.as_deref()),
@@ -101,39 +116,43 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Has the server check the chain of hashes that runs through the log.
+async fn verify(connection: &Connection) -> Result<(), Failure> {
+    let answer: Value = connection.get("/audit?verify=true").await?;
+    if answer["verified"] == true {
+        return print_line(&format!("the audit log is whole: {} entries", answer["entries"]));
+    }
+    Err(Failure::failed(format!("the audit log was tampered with at entry {}", answer["brokenAt"])))
+}
+
 fn row(entry: &Value) -> Vec<String> {
     let text = |field: &str| match &entry[field] {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
         other => other.to_string(),
     };
-    let at = match &entry["at"] {
-        Value::Number(at) => at
-            .as_i64()
-            .and_then(|at| Timestamp::from_millisecond(at).ok())
-            .map_or_else(|| json!(at).to_string(), |at| format!("{at:.3}")),
-        _ => text("at"),
-    };
     let object: Vec<String> =
         ["namespace", "resource", "name"].map(text).into_iter().filter(|part| !part.is_empty()).collect();
-    vec![at, text("actor"), text("verb"), object.join("/"), text("outcome"), text("code"), text("trace")]
+    vec![text("time"), text("actor"), text("verb"), object.join("/"), text("outcome"), text("code"), text("trace")]
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn entries_are_one_line_each() {
         let entry = json!({
-            "sequence": 7, "at": 1_700_000_000_123_i64, "actor": "ann", "verb": "delete", "resource": "configmaps",
-            "namespace": "dev", "name": "a", "outcome": "allowed", "code": 200, "trace": "4bf9", "source": "", "hash": "",
+            "sequence": 7, "time": "2023-11-14T22:13:20.123000Z", "actor": "ann", "verb": "delete", "namespace": "dev",
+            "resource": "configmaps", "name": "a", "outcome": "allowed", "code": 200, "trace": "4bf9", "source": "",
         });
         assert_eq!(
             row(&entry),
-            ["2023-11-14T22:13:20.123Z", "ann", "delete", "dev/configmaps/a", "allowed", "200", "4bf9"]
+            ["2023-11-14T22:13:20.123000Z", "ann", "delete", "dev/configmaps/a", "allowed", "200", "4bf9"]
         );
-        assert_eq!(row(&json!({"at": "2023-11-14T22:13:20Z", "resource": "users"}))[3], "users");
+        assert_eq!(row(&json!({"resource": "users"}))[3], "users");
     }
 
     #[test]

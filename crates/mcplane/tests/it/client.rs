@@ -285,6 +285,8 @@ fn users_log_in_and_are_audited() {
     let entries = mcplane(&["audit", "--verb", "delete", "-o", "json"], None).ok();
     let entry: serde_json::Value = serde_json::from_str(entries.lines().next().unwrap()).unwrap();
     assert_eq!((&entry["actor"], &entry["name"]), (&"ann".into(), &"bob".into()), "{entries}");
+    let whole = mcplane(&["audit", "--verify"], None).ok();
+    assert!(whole.starts_with("the audit log is whole: ") && whole.ends_with(" entries\n"), "{whole}");
     assert!(!audit.contains("password") && !server.log().contains("long enough"), "no secret is written down");
 
     // Without the login the server asks for one.
