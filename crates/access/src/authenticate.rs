@@ -62,6 +62,10 @@ impl Authenticator {
     }
 
     async fn caller(&self, headers: &HeaderMap, anonymous: Anonymous) -> Result<Caller> {
+        // Who asks to act with the lesser rights of another must not act with his own.
+        if headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
+            return Err(Error::bad_request("impersonation is not supported: log in as the user instead"));
+        }
         match bearer(headers)? {
             Some(token) => Ok(self.identify(token).await?.caller()),
             None => Ok(match anonymous {
