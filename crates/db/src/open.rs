@@ -260,7 +260,7 @@ fn open_postgres(url: &str) -> Result<(Pool, WriteConnection)> {
         .disable_statement_logging();
     let readers = PgPoolOptions::new()
         .max_connections(POSTGRES_READERS)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(Duration::from_secs(5))
         // As SQLite's readers can't write either.
         .after_connect(|connection, _| {
             Box::pin(async move {

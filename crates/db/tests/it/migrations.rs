@@ -57,12 +57,12 @@ pub(crate) async fn servers_may_start_at_the_same_time(store: Store) {
     // One file serves one server, but a database may be new to several.
     let servers = if store.dialect() == mcplane_db::Dialect::Postgres { 4 } else { 1 };
     let opened = join_all((0..servers).map(|_| store.open())).await;
+    let first = &opened[0];
+    let mut subscription = first.subscribe("x", 1).unwrap();
     for (server, db) in opened.iter().enumerate() {
         assert_eq!(write(db, "x", format!("{server}")).await.unwrap(), server as i64 + 2);
     }
     // Each finds what the others wrote before it writes again.
-    let first = &opened[0];
-    let mut subscription = first.subscribe("x", 1).unwrap();
     write(first, "x", "last").await.unwrap();
     let mut seen = Vec::new();
     while seen.len() < servers + 1 {
