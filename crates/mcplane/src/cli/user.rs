@@ -17,7 +17,7 @@ const USERS: &str = "/apis/mcplane.io/v1alpha1/users";
 const EXAMPLES: &str = "\
 Examples:
   mcplane user create admin --role admin
-  mcplane user create ci --role developer --password-stdin < password
+  mcplane user create ci --role editor --password-stdin < password
   mcplane user list
   mcplane user passwd ann
   mcplane user delete ann
@@ -47,7 +47,7 @@ enum Command {
     Create {
         /// Name to log in with
         name: String,
-        /// Role that is put into the user's tokens
+        /// admin, editor, viewer, or another that role bindings name as the group mcplane:role:ROLE
         #[arg(long)]
         role: String,
         /// Read the password from standard input

@@ -20,8 +20,9 @@ section! {
         data_dir: PathBuf = PathBuf::from("/var/lib/mcplane"),
         /// Whether a proxy in front of the server ends TLS, so that plain HTTP is spoken off loopback too.
         behind_tls_proxy: bool = false,
-        /// Further names by which clients call the server; `*` allows any. On loopback, `localhost` and its addresses
-        /// are always allowed; elsewhere every name is, unless this list names some.
+        /// Further names by which clients call the server; `*` allows any. `localhost` and `server.tls.san` need
+        /// no mention, nor does this machine's name off loopback. Behind a proxy, and with a certificate of your own, any name is allowed
+        /// unless this list names some.
         allowed_hosts: Vec<String> = Vec::new(),
         /// Origins of web pages, such as `https://console.example.com`, that may call the server besides its own.
         allowed_origins: Vec<String> = Vec::new(),

@@ -4,6 +4,7 @@
 //! A web page can have its own name resolve to 127.0.0.1 and then reach a local server as its "same origin". Such a
 //! request still carries the page's name as Host, so a local server answers only to its own names.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -25,19 +26,22 @@ const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 pub struct HostPolicy {
     /// Names, lower case and without port; `None` allows any.
     hosts: Option<Vec<String>>,
+    /// Whether any address will do as a host: nobody can make an address point elsewhere.
+    addresses: bool,
     /// Origins besides the request's own host, lower case.
     origins: Vec<String>,
 }
 
 impl HostPolicy {
-    /// The policy for a listener; `names` are those in the server's own certificate.
+    /// The policy for a listener; `names` are those in the server's own certificate, none for a certificate of the
+    /// user's.
     ///
-    /// Off loopback a stolen name gains nothing without the token that a page can't read, so any name will do there
-    /// unless the configuration lists some.
+    /// Behind a proxy, and with a certificate that we did not issue, the server can't know its names, so any will do
+    /// there unless the configuration lists some. There a stolen name gains nothing without a token either.
     pub fn new(config: &ServerConfig, exposure: Exposure, names: &[String]) -> Self {
-        let configured = config.allowed_hosts.iter().map(|host| bare_host(host));
-        let any = config.allowed_hosts.iter().any(|host| host == "*")
-            || (!exposure.is_local() && config.allowed_hosts.is_empty());
+        let configured = config.allowed_hosts.iter().chain(&config.tls.san).map(|host| bare_host(host));
+        let unknown = !exposure.is_local() && (exposure.proxied || names.is_empty());
+        let any = config.allowed_hosts.iter().any(|host| host == "*") || unknown && config.allowed_hosts.is_empty();
         let mut hosts: Vec<String> = LOCAL_NAMES.map(str::to_owned).into_iter().chain(configured).collect();
         if !exposure.is_local() {
             hosts.extend(names.iter().map(|name| name.to_ascii_lowercase()));
@@ -47,7 +51,7 @@ impl HostPolicy {
             hosts.push(listen.to_string());
         }
         let origins = config.allowed_origins.iter().map(|origin| origin.to_ascii_lowercase()).collect();
-        Self { hosts: (!any).then_some(hosts), origins }
+        Self { hosts: (!any).then_some(hosts), addresses: !exposure.is_local(), origins }
     }
 
     fn check(&self, uri_authority: Option<&Authority>, headers: &HeaderMap) -> Result<(), String> {
@@ -73,7 +77,8 @@ impl HostPolicy {
     fn check_host(&self, authority: &Authority) -> Result<(), String> {
         let name = bare_host(authority.host());
         let plain = !authority.as_str().contains('@');
-        if plain && self.hosts.as_ref().is_none_or(|hosts| hosts.contains(&name)) {
+        let is_address = self.addresses && name.parse::<IpAddr>().is_ok();
+        if plain && (is_address || self.hosts.as_ref().is_none_or(|hosts| hosts.contains(&name))) {
             return Ok(());
         }
         Err(format!("host {name:?} is not one of this server's names; server.allowed-hosts can add it"))
@@ -173,15 +178,32 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_names_are_limited_once_configured() {
-        assert!(host_allowed(&policy("0.0.0.0:443", |_| {}), "anything.example"));
-        assert!(host_allowed(&policy("127.0.0.1:5080", |c| c.behind_tls_proxy = true), "public.example"));
+    fn elsewhere_names_are_the_certificates_and_the_configured() {
+        let everywhere = policy("0.0.0.0:443", |_| {});
+        for (host, allowed) in
+            [("node1:443", true), ("10.1.2.3", true), ("[fd00::1]:443", true), ("evil.example", false)]
+        {
+            assert_eq!(host_allowed(&everywhere, host), allowed, "{host}");
+        }
         let named = policy("10.0.0.7:443", |c| c.allowed_hosts = vec!["mcplane.example".into()]);
         for (host, allowed) in
             [("mcplane.example", true), ("node1:443", true), ("10.0.0.7", true), ("evil.example", false)]
         {
             assert_eq!(host_allowed(&named, host), allowed, "{host}");
         }
+    }
+
+    #[test]
+    fn names_that_can_not_be_known_are_limited_once_configured() {
+        assert!(host_allowed(&policy("127.0.0.1:5080", |c| c.behind_tls_proxy = true), "public.example"));
+        let config = ServerConfig { listen: "0.0.0.0:443".parse().unwrap(), ..ServerConfig::default() };
+        let exposure = Exposure::of(&config, config.listen.0.ip());
+        assert!(host_allowed(&HostPolicy::new(&config, exposure, &[]), "public.example"));
+        let proxied = policy("127.0.0.1:5080", |c| {
+            c.behind_tls_proxy = true;
+            c.allowed_hosts = vec!["mcplane.example".into()];
+        });
+        assert!(host_allowed(&proxied, "mcplane.example") && !host_allowed(&proxied, "evil.example"));
     }
 
     #[test]

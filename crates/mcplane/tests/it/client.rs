@@ -268,12 +268,12 @@ fn users_log_in_and_are_audited() {
     assert!(mcplane(&["get", "ns", "-o", "name"], None).ok().contains("namespace/default"), "the login is the default");
     assert!(Kubectl::with_kubeconfig(&mcplane(&["kubeconfig"], None).ok()).ok("get ns default").contains("Active"));
 
-    let bob = ["user", "create", "bob", "--role", "developer", "--password-stdin"];
+    let bob = ["user", "create", "bob", "--role", "viewer", "--password-stdin"];
     assert_eq!(mcplane(&bob, Some(b"another long password")).ok(), "user bob created\n");
     assert!(mcplane(&bob, Some(b"another long password")).stderr.contains("already exists"));
     let list = mcplane(&["user", "list"], None).ok();
     let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
-    assert_eq!(rows, [["NAME", "ROLE", "DISABLED"], ["ann", "admin", "false"], ["bob", "developer", "false"]]);
+    assert_eq!(rows, [["NAME", "ROLE", "DISABLED"], ["ann", "admin", "false"], ["bob", "viewer", "false"]]);
     assert_eq!(mcplane(&["user", "passwd", "bob", "--password-stdin"], Some(b"a new long password")).code, 0);
     assert_eq!(mcplane(&["user", "delete", "bob"], None).ok(), "user bob deleted\n");
 
