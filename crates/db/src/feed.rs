@@ -44,7 +44,7 @@ impl Operation {
 }
 
 /// One change of one thing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Change {
     /// When, in the order of all changes.
     pub revision: Revision,
@@ -62,6 +62,14 @@ pub struct Change {
     pub body: Arc<str>,
     /// State before the change.
     pub previous: Option<Arc<str>>,
+}
+
+/// Without the states, which may be secret.
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { revision, resource, namespace, name, operation, .. } = self;
+        write!(f, "Change({revision}: {resource}/{namespace}/{name} {operation:?})")
+    }
 }
 
 impl Change {
