@@ -106,8 +106,8 @@ impl Arguments {
         self.kinds.split(',').map(|kind| Ok((resources.find(kind)?, self.names.clone()))).collect()
     }
 
-    fn layout(&self) -> Layout {
-        Layout { wide: self.output == Format::Wide, namespaces: self.all_namespaces }
+    fn layout(&self, resource: &Resource) -> Layout {
+        Layout { wide: self.output == Format::Wide, namespaces: self.all_namespaces && resource.namespaced }
     }
 
     fn selectors(&self) -> [(&str, Option<&str>); 2] {
@@ -202,7 +202,7 @@ impl Getter<'_> {
                     let names = table.objects().map(|object| text(&object["metadata"]["name"]));
                     return print(&names.map(|name| resource.display(&name) + "\n").collect::<String>());
                 }
-                let layout = self.arguments.layout();
+                let layout = self.arguments.layout(resource);
                 let mut rows = table.cells(layout);
                 if starts && (!table.is_empty() || self.arguments.watch && table.has_columns()) {
                     rows.insert(0, table.header(layout));

@@ -12,7 +12,7 @@ use crate::config::{Input, Loaded, Override, load};
 #[command(next_help_heading = "Settings (flags win over environment, file and defaults)")]
 pub(super) struct Settings {
     /// Configuration file; without it DATA_DIR/mcplane.yaml is read if it exists
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "MCPLANE_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Directory of database, keys and certificates
     #[arg(long, value_name = "DIR")]

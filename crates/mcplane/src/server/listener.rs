@@ -2,6 +2,7 @@
 //! from HTTP/2. Nothing that a client sends, or fails to send, holds a connection without limit.
 
 use std::io;
+use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -120,6 +121,8 @@ impl Connections {
                         drop(slot);
                     });
                 }
+                // Clients that gave up while they waited in the kernel's queue.
+                Err(error) if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) => {}
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "can't accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -146,7 +149,8 @@ impl Connections {
         // The slot comes first: connections beyond the limit wait in the kernel's queue.
         let slot = Arc::clone(&self.shared.slots).acquire_owned().await.map_err(io::Error::other)?;
         let (stream, peer) = listener.accept().await?;
-        stream.set_nodelay(true)?;
+        // Fails only for a client that is gone already, which shows soon enough.
+        let _ = stream.set_nodelay(true);
         Ok((stream, peer, slot))
     }
 

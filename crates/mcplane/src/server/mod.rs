@@ -96,6 +96,7 @@ impl Server {
     /// # Errors
     /// When either is not to be had.
     pub async fn bind(config: &ServerConfig, data_dir: &DataDir) -> Result<Self, StartError> {
+        process::raise_file_limit();
         let wanted = config.listen.0;
         let failed = |source| StartError::Listen { address: wanted, source };
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;

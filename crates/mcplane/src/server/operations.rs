@@ -6,11 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use mcplane_objects::http::{PathGuard, Routes};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::metrics::Metrics;
@@ -88,21 +87,20 @@ pub fn routes(operations: Operations) -> Routes {
         .with_state(operations)
 }
 
-#[derive(Debug, Deserialize)]
-struct Health {
-    /// Present, with any value or none, to have all checks listed.
-    verbose: Option<String>,
+async fn livez(RawQuery(query): RawQuery) -> Response {
+    report("livez", &[("ping", true)], is_verbose(query))
 }
 
-async fn livez(Query(query): Query<Health>) -> Response {
-    report("livez", &[("ping", true)], query.verbose.is_some())
-}
-
-async fn readyz(State(operations): State<Operations>, Query(query): Query<Health>) -> Response {
+async fn readyz(State(operations): State<Operations>, RawQuery(query): RawQuery) -> Response {
     let mut checks = vec![("ping", true), ("shutdown", !operations.shutdown.is_requested())];
     let outcomes = futures::future::join_all(operations.probes.iter().map(Probe::passes)).await;
     checks.extend(operations.probes.iter().map(|probe| probe.name).zip(outcomes));
-    report("readyz", &checks, query.verbose.is_some())
+    report("readyz", &checks, is_verbose(query))
+}
+
+/// Whether `verbose` is given, with any value or none, to have all checks listed.
+fn is_verbose(query: Option<String>) -> bool {
+    query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("verbose")))
 }
 
 /// Kubernetes' text of a health endpoint.

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Resources in use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Usage {
@@ -25,6 +27,15 @@ pub(super) fn start() -> f64 {
     })
 }
 
+/// Lets the process open as many files as its hard limit allows. The soft limit, often 1024, is meant for programs that
+/// use `select`; each connection is a file.
+pub(super) fn raise_file_limit() {
+    let limits = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits }).is_err() {
+        tracing::debug!("the limit of open files can't be raised");
+    }
+}
+
 /// CPU seconds and resident bytes from `/proc/PID/stat`, whose second field, the name, may hold spaces and brackets.
 fn parse_stat(stat: &str) -> Option<(f64, u64)> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
@@ -46,6 +57,13 @@ mod tests {
         assert_eq!(resident, 25 * rustix::param::page_size() as u64);
         assert_eq!(parse_stat("7 (a) S 1"), None);
         assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn the_file_limit_is_raised_as_far_as_allowed() {
+        raise_file_limit();
+        let limits = getrlimit(Resource::Nofile);
+        assert_eq!(limits.current, limits.maximum);
     }
 
     #[test]

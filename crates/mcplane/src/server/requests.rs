@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use mcplane_core::TraceId;
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::{Instrument, field};
@@ -62,9 +62,13 @@ pub(super) async fn observe(State(observer): State<Observer>, mut request: Reque
         tracing::debug!(http.response.status_code = status.as_u16(), event.duration = nanos(took), "request answered");
     }
     observer.metrics.observe(call.labels(status), took);
+    let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::try_from(trace.to_string()) {
-        response.headers_mut().insert(X_TRACE_ID, value);
+        headers.insert(X_TRACE_ID, value);
     }
+    // Answers depend on who asks, and are not to be guessed at by browsers.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     response
 }
 

@@ -65,6 +65,8 @@ async fn trace_ids_are_taken_and_echoed() {
     assert_eq!(two.status, StatusCode::NOT_FOUND);
     assert_ne!(one.headers["x-trace-id"], two.headers["x-trace-id"]);
     assert_eq!(two.headers["x-trace-id"].len(), 32, "refusals have one too");
+    assert_eq!(two.headers["cache-control"], "no-cache, private");
+    assert_eq!(two.headers["x-content-type-options"], "nosniff");
 }
 
 #[tokio::test]
