@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::store::redact;
+use super::values::{fit, hide_secrets, leaves, parse_yaml, put, read_text};
 use super::{Config, ConfigError, ConfigErrors};
 
 const FILE_NAME: &str = "mcplane.yaml";
@@ -140,40 +140,6 @@ pub(super) fn default_keys() -> BTreeSet<String> {
 fn defaults() -> Value {
     // Plain structs of text, numbers and lists always serialise.
     serde_json::to_value(Config::default()).unwrap_or_default()
-}
-
-/// The leaves of a tree by dotted key. An empty object is a leaf too: a map whose keys the user chooses.
-fn leaves(tree: &Value) -> BTreeMap<String, Value> {
-    fn walk(prefix: &str, node: &Value, found: &mut BTreeMap<String, Value>) {
-        match node {
-            Value::Object(children) if !children.is_empty() || prefix.is_empty() => {
-                for (name, child) in children {
-                    let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                    walk(&key, child, found);
-                }
-            }
-            leaf => {
-                found.insert(prefix.to_owned(), leaf.clone());
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    walk("", tree, &mut found);
-    found
-}
-
-fn put(tree: &mut Value, key: &str, value: Value) {
-    let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
-    if !tree.is_object() {
-        *tree = Value::Object(Map::new());
-    }
-    if let Value::Object(children) = tree {
-        let child = children.entry(first).or_insert(Value::Null);
-        match rest {
-            Some(rest) => put(child, rest, value),
-            None => *child = value,
-        }
-    }
 }
 
 /// The values given so far, the stronger ones over the weaker.
@@ -331,40 +297,6 @@ impl Layers {
             })
             .collect();
         Ok(Loaded { config, settings })
-    }
-}
-
-/// Reads YAML, refusing keys that occur twice.
-fn parse_yaml(text: &str) -> Result<Value, String> {
-    let tree: serde_norway::Value = serde_norway::from_str(text).map_err(|error| error.to_string())?;
-    serde_json::to_value(tree).map_err(|_| "keys must be text".to_owned())
-}
-
-/// Reads text from a flag or a variable as the type that the key has.
-fn read_text(like: &Value, text: &str) -> Value {
-    let yaml = || parse_yaml(text).ok().filter(|value| !value.is_null()).unwrap_or_else(|| Value::from(text));
-    match like {
-        Value::String(_) | Value::Null => Value::from(text),
-        Value::Array(_) if !text.trim_start().starts_with('[') => {
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()
-        }
-        Value::Array(_) | Value::Object(_) | Value::Bool(_) | Value::Number(_) => yaml(),
-    }
-}
-
-/// YAML reads `5080` or `off` as something other than text; where text is expected, they are text again.
-fn fit(like: &Value, given: Value) -> Value {
-    match (like, given) {
-        (Value::String(_) | Value::Null, given @ (Value::Number(_) | Value::Bool(_))) => Value::from(given.to_string()),
-        (_, given) => given,
-    }
-}
-
-fn hide_secrets(value: &Value) -> Value {
-    match value {
-        Value::String(text) => Value::from(redact(text)),
-        Value::Array(items) => items.iter().map(hide_secrets).collect(),
-        other => other.clone(),
     }
 }
 
@@ -527,17 +459,5 @@ mod tests {
         assert!(!format!("{loaded:?}").contains("secret"));
         let error = errors("store: {url: 'mysql://me:secret@db/x'}");
         assert!(!error.contains("secret") && error.contains("me:***@db"), "{error}");
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_text_makes_the_reader_panic(text in ".{0,200}") {
-            let _ = parse_yaml(&text);
-            for value in leaves(&defaults()).values() {
-                let _ = read_text(value, &text);
-            }
-            let _ = redact(&text);
-            let _ = nearest(&text, &leaves(&defaults()));
-        }
     }
 }

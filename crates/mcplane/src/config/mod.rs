@@ -11,6 +11,7 @@ mod log;
 mod server;
 mod show;
 mod store;
+mod values;
 
 use serde::{Deserialize, Serialize};
 
