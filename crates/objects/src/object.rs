@@ -11,12 +11,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 const METADATA_START: &str = "{\"metadata\":{";
+/// Bytes of one object. Requests are bounded already, but patches add up.
+const LARGEST: usize = 3 << 20;
 
 /// Text to be stored, complete but for its revision.
 #[derive(Clone)]
 pub struct Body {
     /// The fields of the metadata: `"name":"a",…`.
     metadata: String,
+    /// The annotations, behind a comma, if there are any: `,"annotations":{…}`. They stand apart because they may repeat
+    /// the whole object, as those of `kubectl apply` do, and are as secret as it is.
+    annotations: String,
     /// All other fields, each behind a comma: `,"data":{…}`.
     rest: String,
 }
@@ -32,36 +37,48 @@ impl Body {
     /// Encodes `object`, of which `apiVersion`, `kind` and `metadata.resourceVersion` are left out.
     ///
     /// # Errors
-    /// When there is no metadata; admission made sure of it.
+    /// `TooLarge`; also when there is no metadata, but admission made sure of it.
     pub fn encode(object: &Value) -> Result<Self> {
         let map = object.as_object().ok_or_else(|| Error::internal("an object to be stored is not a map"))?;
         let fields = map.get("metadata").and_then(Value::as_object).ok_or_else(|| Error::internal("no metadata"))?;
         let (mut metadata, mut rest) = (String::with_capacity(256), String::with_capacity(256));
-        push_fields(&mut metadata, fields.iter().filter(|(key, _)| *key != "resourceVersion"));
+        let mut annotations = String::new();
+        let apart = ["resourceVersion", "annotations"];
+        push_fields(&mut metadata, fields.iter().filter(|(key, _)| !apart.contains(&key.as_str())));
+        if let Some(field) = fields.get_key_value("annotations") {
+            annotations.push(',');
+            push_fields(&mut annotations, std::iter::once(field));
+        }
         for (key, value) in map {
             if !matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
                 rest.push(',');
                 push_fields(&mut rest, std::iter::once((key, value)));
             }
         }
-        Ok(Self { metadata, rest })
+        if metadata.len() + annotations.len() + rest.len() > LARGEST {
+            return Err(Error::TooLarge(format!("Request entity too large: an object may have {LARGEST} bytes")));
+        }
+        Ok(Self { metadata, annotations, rest })
     }
 
     /// The text at `revision`.
     pub fn at(&self, revision: Revision) -> Arc<str> {
         // Metadata always holds a name, so a comma always fits.
-        format!("{METADATA_START}\"resourceVersion\":\"{revision}\",{}}}{}}}", self.metadata, self.rest).into()
+        let Self { metadata, annotations, rest } = self;
+        format!("{METADATA_START}\"resourceVersion\":\"{revision}\",{metadata}{annotations}}}{rest}}}").into()
     }
 
     /// The text of an object that was never stored.
     pub fn unrevised(&self) -> Arc<str> {
-        format!("{METADATA_START}{}}}{}}}", self.metadata, self.rest).into()
+        let Self { metadata, annotations, rest } = self;
+        format!("{METADATA_START}{metadata}{annotations}}}{rest}}}").into()
     }
 
-    /// The same with all but the metadata replaced by the one text field `name`.
+    /// The same with the annotations and all but the metadata replaced by the one text field `name`. What `seal` gets is
+    /// the end of the text, from within the metadata, but for the last brace.
     pub(crate) fn sealed(self, name: &str, seal: impl FnOnce(&str) -> Result<String>) -> Result<Self> {
-        let sealed = seal(&self.rest)?;
-        Ok(Self { metadata: self.metadata, rest: format!(",\"{name}\":\"{sealed}\"") })
+        let sealed = seal(&format!("{}}}{}", self.annotations, self.rest))?;
+        Ok(Self { metadata: self.metadata, annotations: String::new(), rest: format!(",\"{name}\":\"{sealed}\"") })
     }
 }
 
@@ -73,6 +90,15 @@ fn push_fields<'a>(text: &mut String, fields: impl Iterator<Item = (&'a String, 
         text.push_str(&Value::from(key.as_str()).to_string());
         text.push(':');
         text.push_str(&value.to_string());
+    }
+}
+
+/// Stored text with another revision than the one that it begins with.
+pub(crate) fn with_revision(stored: &str, revision: Revision) -> Arc<str> {
+    let start = format!("{METADATA_START}\"resourceVersion\":\"");
+    match stored.strip_prefix(start.as_str()).and_then(|rest| rest.split_once('"')) {
+        Some((_, rest)) => format!("{start}{revision}\"{rest}").into(),
+        None => stored.into(),
     }
 }
 
@@ -167,10 +193,10 @@ pub trait ObjectExt {
     fn is_deleting(&self) -> bool {
         self.meta("deletionTimestamp").is_some_and(|v| !v.is_null())
     }
-    /// `metadata.resourceVersion` as a revision; `None` when absent or empty.
+    /// `metadata.resourceVersion` as a revision; `None` when absent, empty or 0, none of which names one.
     fn revision(&self) -> Result<Option<Revision>> {
         match self.meta_text("resourceVersion") {
-            "" => Ok(None),
+            "" | "0" => Ok(None),
             text => text.parse().map(Some).map_err(|_| {
                 Error::bad_request(format!(
                     "metadata.resourceVersion: {text:?} is not a resource version of this server"
@@ -221,7 +247,7 @@ mod tests {
     fn stored_text_serves_as_the_same_object() {
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": "a", "namespace": "b", "resourceVersion": "1"},
+            "metadata": {"name": "a", "namespace": "b", "resourceVersion": "1", "annotations": {"n": "}\""}},
             "data": {"k": "v\"\n"}, "binaryData": {},
         });
         let stored = Body::encode(&object).unwrap().at(42);
@@ -233,5 +259,6 @@ mod tests {
         assert_eq!(parse_as("v1", "ConfigMap", &stored).unwrap(), expected);
         let head = Head::of(&stored).unwrap().metadata;
         assert_eq!((head.name.as_str(), head.resource_version.as_str()), ("a", "42"));
+        assert_eq!(with_revision(&stored, 7), Body::encode(&expected).unwrap().at(7));
     }
 }

@@ -29,21 +29,24 @@ impl Resource for Secret {
         ..Kind::namespaced("", &["v1"], "Secret", "secrets", "secret")
     };
 
-    /// `stringData` is for writing only; a missing type is `Opaque`.
+    /// `stringData` is for writing only; a missing type is `Opaque`. What is no text is left for the schema to refuse.
     fn prepare(new: &mut Value, _: Option<&Value>) {
         let Some(map) = new.as_object_mut() else { return };
-        let plain = map.remove("stringData");
-        if let Some(Value::Object(plain)) = plain {
-            let data = map.entry("data").or_insert_with(|| Value::Object(Map::new()));
-            if !data.is_object() {
-                *data = Value::Object(Map::new());
-            }
-            for (key, value) in plain {
-                let encoded = STANDARD.encode(value.as_str().unwrap_or_default());
-                data[key] = encoded.into();
+        let is_text = |plain: &Map<String, Value>| plain.values().all(|value| value.is_string() || value.is_null());
+        let data_fits = map.get("data").is_none_or(|data| data.is_object() || data.is_null());
+        if data_fits
+            && map.get("stringData").and_then(Value::as_object).is_some_and(is_text)
+            && let Some(Value::Object(plain)) = map.remove("stringData")
+        {
+            let encoded = plain
+                .into_iter()
+                .map(|(key, value)| (key, Value::from(STANDARD.encode(value.as_str().unwrap_or_default()))));
+            match map.entry("data").or_insert(Value::Null) {
+                Value::Object(data) => data.extend(encoded),
+                data => *data = Value::Object(encoded.collect()),
             }
         }
-        if map.get("type").and_then(Value::as_str).unwrap_or("").is_empty() {
+        if map.get("type").is_none_or(|kind| kind.is_null() || kind == "") {
             map.insert("type".to_owned(), "Opaque".into());
         }
     }
@@ -86,6 +89,10 @@ mod tests {
         let mut secret = json!({"data": {"a": "QQ=="}, "stringData": {"a": "B", "c": "D"}});
         Secret::prepare(&mut secret, None);
         assert_eq!(secret, json!({"data": {"a": "Qg==", "c": "RA=="}, "type": "Opaque"}));
+        let mut wrong = json!({"stringData": {"a": {"b": "c"}}, "type": "Opaque"});
+        let before = wrong.clone();
+        Secret::prepare(&mut wrong, None);
+        assert_eq!(wrong, before);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Secrets at rest: all of an object but its metadata is sealed with a key that is not in the database.
+//! Secrets at rest: all of an object but its metadata, and the annotations too, is sealed with a key that is not in the
+//! database.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -158,7 +159,7 @@ impl Storage for Encrypted {
         let start = format!(",\"{FIELD}\":\"");
         let malformed = || Error::internal(format!("{} is not sealed", context(key)));
         let (metadata, sealed) = body.rsplit_once(start.as_str()).ok_or_else(malformed)?;
-        let sealed = sealed.strip_suffix("\"}").ok_or_else(malformed)?;
+        let (metadata, sealed) = metadata.strip_suffix('}').zip(sealed.strip_suffix("\"}")).ok_or_else(malformed)?;
         let plain = self.cipher.open(sealed, &context(key))?;
         Ok(format!("{metadata}{plain}}}").into())
     }
