@@ -50,3 +50,66 @@ fn last_seen(event: &Event) -> Option<Timestamp> {
     ];
     moments.into_iter().flatten().max()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
+
+    use axum::body::Body;
+    use axum::http::{Method, Request, Response};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event(name: &str, times: Value) -> Value {
+        let mut event = json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": "n"}, "involvedObject": {},
+        });
+        for (field, value) in times.as_object().unwrap() {
+            if field == "creationTimestamp" {
+                event["metadata"][field] = value.clone();
+            } else {
+                event[field] = value.clone();
+            }
+        }
+        event
+    }
+
+    #[tokio::test]
+    async fn events_go_by_when_they_were_last_seen() {
+        let (old, new) = ("2024-01-01T00:00:00Z", "2024-01-01T02:00:00Z");
+        let pages = [
+            json!([
+                event("a", json!({"creationTimestamp": old})),
+                event("b", json!({"creationTimestamp": old, "lastTimestamp": new})),
+                event("c", json!({"creationTimestamp": old, "eventTime": "2024-01-01T02:00:00.000000Z"})),
+            ]),
+            json!([
+                event(
+                    "d",
+                    json!({"creationTimestamp": old, "series": {"lastObservedTime": "2024-01-01T02:00:00.000000Z"}})
+                ),
+                event("e", json!({"creationTimestamp": old, "lastTimestamp": old})),
+                event("f", json!({"creationTimestamp": new})),
+                event("g", json!({})),
+            ]),
+        ];
+        let deleted = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&deleted);
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let second = request.uri().query().unwrap_or("").contains("continue=more");
+            let answer = if request.method() == Method::DELETE {
+                log.lock().unwrap().push(request.uri().path().trim_end_matches('?').to_owned());
+                json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+            } else {
+                let metadata = if second { json!({}) } else { json!({"continue": "more"}) };
+                json!({"kind": "EventList", "apiVersion": "v1", "metadata": metadata, "items": pages[usize::from(second)]})
+            };
+            async move { Ok::<_, Infallible>(Response::new(Body::from(answer.to_string()))) }
+        });
+        expire(&Client::new(service, "default"), "2024-01-01T01:00:00Z".parse().unwrap()).await.unwrap();
+        let prefix = "/api/v1/namespaces/n/events";
+        assert_eq!(*deleted.lock().unwrap(), [format!("{prefix}/a"), format!("{prefix}/e")]);
+    }
+}

@@ -28,15 +28,16 @@ struct State {
 
 pub(super) async fn run(client: Client, resources: Arc<[Resource]>, stopping: CancellationToken) {
     let state = Arc::new(State { client: client.clone(), resources });
-    Controller::new(Api::<Namespace>::all(client), watcher::Config::default())
-        .graceful_shutdown_on(stopping.cancelled_owned())
+    let work = Controller::new(Api::<Namespace>::all(client), watcher::Config::default())
         .run(reconcile, retry, state)
         .for_each(async |outcome| {
             if let Err(error) = outcome {
                 tracing::debug!(%error, "a namespace could not be reconciled yet");
             }
-        })
-        .await;
+        });
+    // Whatever it was at is taken up by the next start. A graceful shutdown by kube-rs would wait, perhaps for ever, for a
+    // first list that was cut off.
+    stopping.run_until_cancelled(work).await;
 }
 
 fn retry(_: Arc<Namespace>, error: &Error, _: Arc<State>) -> Action {

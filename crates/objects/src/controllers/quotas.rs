@@ -1,7 +1,7 @@
 //! ResourceQuotas: their status shows what is used. What is allowed is decided elsewhere, in the transaction of each write.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -13,7 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Client, Error, ResourceExt as _};
 use mcplane_apimachinery::resources::usage::count_names;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::client::code;
@@ -21,8 +21,6 @@ use crate::service::Objects;
 
 /// Changes that come together are shown together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-/// Namespaces whose change may wait to be looked at; more are found by the next change.
-const WAITING: usize = 1024;
 
 struct State {
     client: Client,
@@ -33,35 +31,52 @@ pub(super) async fn run(client: Client, objects: Arc<Objects>, stopping: Cancell
     let quotas: Api<ResourceQuota> = Api::all(client.clone());
     let changed = changed_quotas(&objects);
     let state = Arc::new(State { client, objects });
-    Controller::new(quotas, watcher::Config::default())
+    let work = Controller::new(quotas, watcher::Config::default())
         .with_config(Config::default().debounce(DEBOUNCE))
         .reconcile_on(changed)
-        .graceful_shutdown_on(stopping.cancelled_owned())
         .run(reconcile, retry, state)
         .for_each(async |outcome| {
             if let Err(error) = outcome {
                 tracing::debug!(%error, "a quota could not be reconciled yet");
             }
-        })
-        .await;
+        });
+    // As for namespaces: nothing is lost by stopping anywhere.
+    stopping.run_until_cancelled(work).await;
 }
 
 /// The quotas of namespaces in which something came or went.
 fn changed_quotas(objects: &Arc<Objects>) -> impl futures::Stream<Item = ObjectRef<ResourceQuota>> + Send + 'static {
-    let (tell, told) = mpsc::channel(WAITING);
+    let changed = Arc::new(Changed::default());
     for kind in objects.registry().kinds().iter().filter(|kind| kind.is_namespaced()) {
-        let (tell, quotas) = (tell.clone(), objects.quotas().clone());
+        let (changed, quotas) = (Arc::clone(&changed), objects.quotas().clone());
         objects.db().feed().observe(kind.resource(), move |change| {
             if change.operation == mcplane_db::Operation::Updated {
                 return;
             }
-            for quota in quotas.names_in(&change.namespace) {
-                // A full channel holds this quota already, or will be followed by changes that name it again.
-                let _ = tell.try_send(ObjectRef::new(&quota).within(&change.namespace));
+            let names = quotas.names_in(&change.namespace);
+            if !names.is_empty() {
+                let keys = names.into_iter().map(|name| (Arc::clone(&change.namespace), name));
+                changed.quotas.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
+                changed.some.notify_one();
             }
         });
     }
-    futures::stream::unfold(told, |mut told| async move { Some((told.recv().await?, told)) })
+    futures::stream::unfold(changed, |changed| async move {
+        loop {
+            let next = changed.quotas.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
+            if let Some((namespace, name)) = next {
+                return Some((ObjectRef::new(&name).within(&namespace), changed));
+            }
+            changed.some.notified().await;
+        }
+    })
+}
+
+/// Quotas that wait to be looked at: each once, so there are never more than quotas.
+#[derive(Default)]
+struct Changed {
+    quotas: Mutex<BTreeSet<(Arc<str>, Arc<str>)>>,
+    some: Notify,
 }
 
 fn retry(_: Arc<ResourceQuota>, error: &Error, _: Arc<State>) -> Action {

@@ -48,20 +48,31 @@ impl Collector {
         }
     }
 
+    fn has_dependents(&self, uid: &str) -> bool {
+        self.graph.lock().unwrap_or_else(PoisonError::into_inner).has_dependents(uid)
+    }
+
     fn dependents(&self, uid: &str) -> Vec<Node> {
         self.graph.lock().unwrap_or_else(PoisonError::into_inner).dependents(uid)
     }
 
     /// Deletes or unlinks an object whose owners went.
     async fn collect(&self, node: &Node) -> Result<(), Error> {
+        // As it is now: whoever took it out of its owner's hands before the owner went keeps it, though we hear of the two
+        // in any order.
+        let Some(object) = found(self.api(node).get_metadata(&node.name).await)? else { return Ok(()) };
+        if object.metadata.uid.as_deref() != Some(&node.uid) {
+            return Ok(());
+        }
+        let node = &Node::of(node.resource, &object.metadata);
         let mut owners = Vec::with_capacity(node.owners.len());
         for reference in &node.owners {
             owners.push(self.look_up(node, reference).await?);
         }
-        match judge(node, &owners, !self.dependents(&node.uid).is_empty()) {
+        match judge(node, &owners, self.has_dependents(&node.uid)) {
             Verdict::Keep => Ok(()),
             Verdict::Unlink(lost) => self.unlink(node, |owner| lost.contains(&owner.uid)).await,
-            Verdict::Delete { foreground } => self.delete(node, foreground).await,
+            Verdict::Delete { foreground } => self.delete(node, object.metadata.resource_version, foreground).await,
         }
     }
 
@@ -84,22 +95,23 @@ impl Collector {
         })
     }
 
-    async fn delete(&self, node: &Node, foreground: bool) -> Result<(), Error> {
+    /// Deletes the object if it is still as it was judged.
+    async fn delete(&self, node: &Node, resource_version: Option<String>, foreground: bool) -> Result<(), Error> {
         let own = |finalizer: &str| node.finalizers.iter().any(|name| name == finalizer);
         let policy = match () {
             () if own(ORPHAN) => PropagationPolicy::Orphan,
             () if foreground || own(FOREGROUND) => PropagationPolicy::Foreground,
             () => PropagationPolicy::Background,
         };
-        let preconditions = Preconditions { uid: Some(node.uid.clone()), ..Preconditions::default() };
+        let preconditions = Preconditions { uid: Some(node.uid.clone()), resource_version };
         let params = DeleteParams {
             propagation_policy: Some(policy),
             preconditions: Some(preconditions),
             ..DeleteParams::default()
         };
+        // A conflict tells that it changed, or is another object of that name by now: it will be looked at again.
         match self.api(node).delete(&node.name, &params).await {
-            // Gone already, or another object of that name, which is none of our business.
-            Err(error) if [404, 409].contains(&code(&error)) => Ok(()),
+            Err(error) if code(&error) == 404 => Ok(()),
             outcome => outcome.map(drop),
         }
     }

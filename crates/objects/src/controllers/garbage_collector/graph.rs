@@ -71,6 +71,10 @@ impl Graph {
         uids.filter_map(|uid| self.nodes.get(uid)).cloned().collect()
     }
 
+    pub(super) fn has_dependents(&self, owner: &str) -> bool {
+        self.dependents.contains_key(owner)
+    }
+
     /// Uids of the nodes of a resource.
     pub(super) fn of_resource(&self, resource: usize) -> BTreeSet<String> {
         self.nodes.values().filter(|node| node.resource == resource).map(|node| node.uid.clone()).collect()
