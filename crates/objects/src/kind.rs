@@ -130,6 +130,15 @@ impl Kind {
         if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
     }
 
+    /// What clients may do with a subresource of objects; `None` if there is no such one. Actions are apart.
+    pub fn subresource_verbs(&self, subresource: &str) -> Option<&'static [&'static str]> {
+        match subresource {
+            "status" if self.status => Some(&["get", "patch", "update"]),
+            "finalize" if self.plural == "namespaces" => Some(&["update"]),
+            _ => None,
+        }
+    }
+
     /// Whether objects live in namespaces.
     pub fn is_namespaced(&self) -> bool {
         self.scope == Scope::Namespaced

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::kind::Kind;
 use crate::mirror::Mirror;
-use crate::storage::{Count, Storage};
+use crate::storage::{Count, Limit, Storage};
 
 /// The quotas in force.
 #[derive(Debug, Clone)]
@@ -41,12 +41,15 @@ impl Quotas {
         let names = count_names(kind.group, kind.plural);
         let Some(canonical) = names.first() else { return vec![] };
         let quotas = if delta > 0 { self.mirror.in_namespace(namespace) } else { vec![] };
-        let limits = quotas.iter().flat_map(|(_, hard)| names.iter().filter_map(|name| hard.get(name)));
+        let limits = quotas.iter().flat_map(|(quota, hard)| {
+            let bounds = names.iter().filter_map(|name| hard.get(name));
+            bounds.map(|most| Limit { most: *most, by: Arc::clone(quota) })
+        });
         vec![Count {
             namespace: namespace.into(),
             name: canonical.as_str().into(),
             delta,
-            limit: limits.min().copied(),
+            limit: limits.min_by_key(|limit| limit.most),
         }]
     }
 }
@@ -65,6 +68,6 @@ fn read(stored: &str) -> Option<BTreeMap<String, i64>> {
 /// Kubernetes' words for a count that a quota does not allow.
 pub(crate) fn exceeded(count: &Count, value: i64) -> String {
     let Count { name, delta, limit, .. } = count;
-    let limit = limit.unwrap_or(i64::MAX);
-    format!("exceeded quota: requested: {name}={delta}, used: {name}={value}, limited: {name}={limit}")
+    let (by, most) = limit.as_ref().map_or(("", i64::MAX), |limit| (&*limit.by, limit.most));
+    format!("exceeded quota: {by}, requested: {name}={delta}, used: {name}={value}, limited: {name}={most}")
 }

@@ -49,24 +49,30 @@ pub(super) async fn object(headers: &HeaderMap, bytes: Bytes, api_version: &str,
 
 /// The options in the body of a deletion, if it has one.
 pub(super) fn delete_options(headers: &HeaderMap, bytes: &[u8]) -> Result<Option<Value>> {
+    const KIND: &str = "DeleteOptions";
     if bytes.is_empty() {
         return Ok(None);
     }
-    let meta = TypeMeta { api_version: "meta.k8s.io/v1", kind: "DeleteOptions" };
-    codec::decode(content_type(headers), bytes, Some(meta)).map(|decoded| Some(decoded.value))
+    let meta = TypeMeta { api_version: "meta.k8s.io/v1", kind: KIND };
+    let options = codec::decode(content_type(headers), bytes, Some(meta))?.value;
+    if options["kind"] != KIND {
+        return Err(Error::bad_request(format!("the body of a deletion is {KIND}, not {}", options["kind"])));
+    }
+    Ok(Some(options))
 }
 
-/// The patch in a body; its content type says of which kind.
-pub(super) fn patch(headers: &HeaderMap, bytes: &[u8]) -> Result<Patch> {
+/// The patch in a body, and the keys that occur twice in it; its content type says of which kind it is.
+pub(super) fn patch(headers: &HeaderMap, bytes: &[u8]) -> Result<(Patch, Vec<String>)> {
     const JSON: &str = "application/json-patch+json";
     const MERGE: &str = "application/merge-patch+json";
     const STRATEGIC: &str = "application/strategic-merge-patch+json";
     let essence = content_type(headers).unwrap_or("").split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    let value = || Ok(codec::json::decode(bytes)?.value);
-    match essence.as_str() {
-        JSON => value().map(Patch::Json),
-        MERGE => value().map(Patch::Merge),
-        STRATEGIC => value().map(Patch::Strategic),
-        _ => Err(codec::unsupported(&[JSON, MERGE, STRATEGIC])),
-    }
+    let wrap = match essence.as_str() {
+        JSON => Patch::Json,
+        MERGE => Patch::Merge,
+        STRATEGIC => Patch::Strategic,
+        _ => return Err(codec::unsupported(&[JSON, MERGE, STRATEGIC])),
+    };
+    let Decoded { value, duplicates } = codec::json::decode(bytes)?;
+    Ok((wrap(value), duplicates))
 }

@@ -56,8 +56,8 @@ pub fn routes(door: Door) -> Routes {
     let (legacy, grouped): (Vec<Route>, Vec<Route>) =
         resource::routes(registry).into_iter().partition(|route| route.path.starts_with("/api/"));
     Routes::default()
-        .family("/api/{version}/{*rest}", any(resource::legacy), legacy)
-        .family("/apis/{group}/{version}/{*rest}", any(resource::grouped), grouped)
+        .family("/api/{version}/{*rest}", any(resource::handle), legacy)
+        .family("/apis/{group}/{version}/{*rest}", any(resource::handle), grouped)
         .merge(documents)
         .with_state(door)
 }

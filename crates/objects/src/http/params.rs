@@ -1,6 +1,7 @@
 //! Query parameters of the object API. Unknown ones are ignored, as Kubernetes does; malformed ones are refused.
 
 use mcplane_core::{Error, Result};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::service::{
@@ -53,7 +54,10 @@ impl Params {
 
     pub(super) fn list_options(&self) -> Result<ListOptions> {
         let resource_version = self.number("resourceVersion")?;
+        let limit = usize::try_from(self.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX);
         let version_match = match (self.text("resourceVersionMatch"), resource_version) {
+            // As in Kubernetes, whose clients' pages of an old list rely on it.
+            ("", Some(revision)) if revision > 0 && limit > 0 => VersionMatch::Exact,
             ("", _) => VersionMatch::NotOlderThan,
             (given, None) => {
                 return Err(malformed("resourceVersionMatch", given, "absent without resourceVersion"));
@@ -67,7 +71,7 @@ impl Params {
         Ok(ListOptions {
             label_selector: self.text("labelSelector").to_owned(),
             field_selector: self.text("fieldSelector").to_owned(),
-            limit: usize::try_from(self.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX),
+            limit,
             continue_token: self.text("continue").to_owned(),
             resource_version,
             version_match,
@@ -104,39 +108,57 @@ impl Params {
 
     /// Options of a deletion, from the body if there is one and from the query.
     pub(super) fn delete_options(&self, body: Option<&Value>) -> Result<DeleteOptions> {
-        let field = |name: &str| body.and_then(|body| body.get(name));
-        let text = |name: &str| field(name).and_then(Value::as_str).unwrap_or("").to_owned();
-        let either =
-            |name: &str| Some(text(name)).filter(|t| !t.is_empty()).unwrap_or_else(|| self.text(name).to_owned());
-        let orphan = match field("orphanDependents").and_then(Value::as_bool) {
+        let given = match body {
+            Some(body) => GivenDeleteOptions::deserialize(body)
+                .map_err(|error| Error::bad_request(format!("the options of the deletion are malformed: {error}")))?,
+            None => GivenDeleteOptions::default(),
+        };
+        let orphan = match given.orphan_dependents {
             Some(orphan) => Some(orphan),
             None if self.text("orphanDependents").is_empty() => None,
             None => Some(self.flag("orphanDependents")?),
         };
-        let propagation = match (either("propagationPolicy").as_str(), orphan) {
-            ("", None | Some(false)) | ("Background", None) => Propagation::Background,
-            ("", Some(true)) | ("Orphan", None) => Propagation::Orphan,
-            ("Foreground", None) => Propagation::Foreground,
+        let policy = given.propagation_policy.unwrap_or_else(|| self.text("propagationPolicy").to_owned());
+        let propagation = match (policy.as_str(), orphan) {
+            ("", None) => None,
+            ("", Some(false)) | ("Background", None) => Some(Propagation::Background),
+            ("", Some(true)) | ("Orphan", None) => Some(Propagation::Orphan),
+            ("Foreground", None) => Some(Propagation::Foreground),
             (_, Some(_)) => {
                 return Err(Error::bad_request("orphanDependents and propagationPolicy can't both be set"));
             }
             (other, None) => return Err(malformed("propagationPolicy", other, "Orphan, Background or Foreground")),
         };
-        let dry = match field("dryRun").and_then(Value::as_array).and_then(|list| list.first()) {
-            Some(value) => dry_run(value.as_str().unwrap_or("?"))?,
-            None => dry_run(self.text("dryRun"))?,
-        };
-        let precondition = |name: &str| {
-            let value = field("preconditions").and_then(|p| p.get(name)).and_then(Value::as_str);
-            value.filter(|value| !value.is_empty()).map(str::to_owned)
-        };
+        let mut dry = dry_run(self.text("dryRun"))?;
+        for text in given.dry_run.iter().flatten() {
+            dry |= dry_run(text)?;
+        }
+        let GivenPreconditions { uid, resource_version } = given.preconditions.unwrap_or_default();
+        let said = |text: &String| !text.is_empty();
         Ok(DeleteOptions {
-            uid: precondition("uid"),
-            resource_version: precondition("resourceVersion"),
+            uid: uid.filter(said),
+            resource_version: resource_version.filter(said),
             propagation,
             dry_run: dry,
         })
     }
+}
+
+/// `DeleteOptions` as a body has them; what is not here does not matter to this server.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GivenDeleteOptions {
+    preconditions: Option<GivenPreconditions>,
+    orphan_dependents: Option<bool>,
+    propagation_policy: Option<String>,
+    dry_run: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GivenPreconditions {
+    uid: Option<String>,
+    resource_version: Option<String>,
 }
 
 fn dry_run(text: &str) -> Result<bool> {
@@ -180,10 +202,10 @@ mod tests {
         let options = Params::default().delete_options(Some(&body)).unwrap();
         assert_eq!(
             (options.propagation, options.uid.as_deref(), options.dry_run),
-            (Propagation::Foreground, Some("u"), true)
+            (Some(Propagation::Foreground), Some("u"), true)
         );
         let query = Params::parse(Some("orphanDependents=true"));
-        assert_eq!(query.delete_options(None).unwrap().propagation, Propagation::Orphan);
+        assert_eq!(query.delete_options(None).unwrap().propagation, Some(Propagation::Orphan));
         assert!(query.delete_options(Some(&body)).is_err());
     }
 }

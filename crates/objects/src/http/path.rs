@@ -17,10 +17,16 @@ pub(super) struct ResourcePath {
 }
 
 impl ResourcePath {
-    /// Parses what follows the version, in which segments are still percent-encoded.
-    pub(super) fn parse(group: &str, version: &str, rest: &str) -> Result<Self> {
-        let parts = rest.split('/').map(decode).collect::<Result<Vec<_>>>()?;
+    /// Parses a whole path, in which segments are still percent-encoded.
+    pub(super) fn parse(path: &str) -> Result<Self> {
+        let parts = path.split('/').map(decode).collect::<Result<Vec<_>>>()?;
         let mut parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+        let (group, version) = match parts[..] {
+            ["", "api", version, ..] => ("", version),
+            ["", "apis", group, version, ..] if !group.is_empty() => (group, version),
+            _ => return Err(Error::NoSuchPath),
+        };
+        parts.drain(..if group.is_empty() { 3 } else { 4 });
         let mut namespace = "";
         // `namespaces/x/status` is about the namespace itself, `namespaces/x/configmaps` about what is in it.
         if parts.len() > 2 && parts[0] == "namespaces" && !["status", "finalize"].contains(&parts[2]) {
@@ -31,7 +37,7 @@ impl ResourcePath {
             }
         }
         let part = |index: usize| parts.get(index).copied().unwrap_or("").to_owned();
-        if parts.len() > 3 || parts.iter().any(|part| part.is_empty()) {
+        if parts.is_empty() || parts.len() > 3 || parts.iter().any(|part| part.is_empty()) {
             return Err(Error::NoSuchPath);
         }
         Ok(Self {
@@ -57,7 +63,8 @@ impl ResourcePath {
             ("DELETE", false) => "delete",
             (method, _) => return Err(Error::MethodNotAllowed(format!("{method} is not supported here"))),
         };
-        let name = if self.name.is_empty() { selected_name.unwrap_or("") } else { &self.name };
+        let narrows = self.name.is_empty() && ["list", "watch", "deletecollection"].contains(&verb);
+        let name = selected_name.filter(|_| narrows).unwrap_or(&self.name);
         let attributes = Attributes::resource(verb, &self.group, &self.plural, &self.namespace, name);
         Ok(attributes.with_subresource(&self.subresource))
     }
@@ -77,7 +84,9 @@ mod tests {
     use super::*;
 
     fn parse(rest: &str) -> Option<[String; 4]> {
-        let path = ResourcePath::parse("", "v1", rest).ok()?;
+        let path = ResourcePath::parse(&format!("/apis/g/v1/{rest}")).ok()?;
+        assert_eq!((path.group.as_str(), path.version.as_str()), ("g", "v1"));
+        assert_eq!(ResourcePath::parse(&format!("/api/v1/{rest}")).unwrap().group, "");
         Some([path.namespace, path.plural, path.name, path.subresource])
     }
 
@@ -102,6 +111,11 @@ mod tests {
     fn strange_paths_lead_nowhere() {
         for rest in ["", "a//b", "a/b/c/d", "namespaces//configmaps", "a/b%2Fc", "a/%2e%2e", "a/%ff", "a/b%00", "a/"] {
             assert_eq!(parse(rest), None, "{rest}");
+        }
+        for path in
+            ["", "/", "/api", "/api/v1", "/apis/g/v1", "/apis//v1/configmaps", "/other/v1/configmaps", "api/v1/a"]
+        {
+            assert!(ResourcePath::parse(path).is_err(), "{path}");
         }
     }
 }

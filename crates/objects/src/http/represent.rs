@@ -18,6 +18,10 @@ use crate::object::{self, ObjectExt as _};
 use crate::service::Listed;
 use crate::storage::Stored;
 
+/// Clients read so many bytes of headers, and so many headers, and no more.
+const MOST_WARNED: usize = 4096;
+const LONGEST_WARNING: usize = 512;
+
 /// How much of an object a table row carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Include {
@@ -75,8 +79,14 @@ impl<'a> Representation<'a> {
             _ => self.text(object)?,
         };
         let mut response = self.respond(code, text)?;
+        let mut left = MOST_WARNED;
         for warning in warnings {
             let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+            let quoted = &quoted[..quoted.floor_char_boundary(LONGEST_WARNING)];
+            left = match left.checked_sub(quoted.len() + 64) {
+                Some(left) => left,
+                None => break,
+            };
             if let Ok(value) = HeaderValue::try_from(format!("299 - \"{quoted}\"")) {
                 response.headers_mut().append(HeaderName::from_static("warning"), value);
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mcplane_core::{Context, Error, Grant, Result, authz};
@@ -16,35 +16,14 @@ use crate::kind::{RegisteredKind, Registry};
 use crate::service::Deleted;
 use crate::subresource::Action;
 
-pub(super) async fn legacy(
+pub(super) async fn handle(
     State(door): State<Door>,
     context: Option<Extension<Arc<Context>>>,
-    Path((version, _)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Failure> {
-    handle(door, super::context(context), "", &version, request).await
-}
-
-pub(super) async fn grouped(
-    State(door): State<Door>,
-    context: Option<Extension<Arc<Context>>>,
-    Path((group, version, _)): Path<(String, String, String)>,
-    request: Request,
-) -> Result<Response, Failure> {
-    handle(door, super::context(context), &group, &version, request).await
-}
-
-async fn handle(
-    door: Door,
-    context: Arc<Context>,
-    group: &str,
-    version: &str,
-    request: Request,
-) -> Result<Response, Failure> {
+    let context = super::context(context);
     // The raw path, because the router's own decoding would turn an encoded slash into a real one.
-    let depth = if group.is_empty() { 3 } else { 4 };
-    let rest = request.uri().path().splitn(depth + 1, '/').nth(depth).unwrap_or("").to_owned();
-    let path = ResourcePath::parse(group, version, &rest)?;
+    let path = ResourcePath::parse(request.uri().path())?;
     let params = Params::parse(request.uri().query());
     let fields = params.text("fieldSelector").parse::<mcplane_apimachinery::selector::FieldSelector>().ok();
     let selected = fields.as_ref().and_then(|fields| fields.name());
@@ -93,8 +72,7 @@ impl Call {
         let kind = self.door.objects.registry().by_plural(&self.path.group, &self.path.plural);
         let kind = kind.filter(|kind| kind.served(&self.path.version).is_some()).ok_or(Error::NoSuchPath)?;
         let sub = self.path.subresource.as_str();
-        let known =
-            sub.is_empty() || sub == "status" && kind.status || sub == "finalize" && kind.plural == "namespaces";
+        let known = sub.is_empty() || kind.subresource_verbs(sub).is_some();
         // Namespaced objects are reached through their namespace, except by lists across all of them.
         let placed =
             kind.is_namespaced() != self.path.namespace.is_empty() || kind.is_namespaced() && self.path.name.is_empty();
@@ -165,9 +143,9 @@ impl Call {
     async fn patch(&self, grant: &Grant, headers: &HeaderMap, body: Body) -> Result<Response> {
         let show = self.representation(headers)?;
         let bytes = body::read(body, self.door.max_body).await?;
-        let patch = body::patch(headers, &bytes)?;
+        let (patch, duplicates) = body::patch(headers, &bytes)?;
         let options = self.params.write_options()?;
-        let written = self.door.objects.patch(grant, &self.path.version, &patch, &options).await?;
+        let written = self.door.objects.patch(grant, &self.path.version, &patch, &duplicates, &options).await?;
         show.object(StatusCode::OK, &written.object, &written.warnings)
     }
 
@@ -182,7 +160,10 @@ impl Call {
     }
 
     async fn delete_collection(&self, grant: &Grant, headers: &HeaderMap, body: Body) -> Result<Response> {
-        let show = self.representation(headers)?;
+        let (show, kind) = (self.representation(headers)?, self.kind()?);
+        if kind.is_namespaced() && self.path.namespace.is_empty() {
+            return Err(Error::MethodNotAllowed("collections are deleted namespace by namespace".to_owned()));
+        }
         let bytes = body::read(body, self.door.max_body).await?;
         let options = self.params.delete_options(body::delete_options(headers, &bytes)?.as_ref())?;
         let list = self.params.list_options()?;

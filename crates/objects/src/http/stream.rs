@@ -102,6 +102,10 @@ impl State {
 
     async fn wait(&mut self) -> Option<Result<Vec<Event>>> {
         let watch = self.watch.as_mut()?;
+        // Asked first: where something always happens, the wait below would never come to its end.
+        if self.stopping.is_cancelled() || Instant::now() >= self.end {
+            return None;
+        }
         let bookmark_at = if self.bookmarks { self.next_bookmark } else { self.end };
         tokio::select! {
             // What has happened goes out before the end does.

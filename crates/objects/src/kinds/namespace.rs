@@ -18,6 +18,8 @@ impl Resource for Namespace {
         short_names: &["ns"],
         name_rule: NameRule::Dns1123Label,
         status: true,
+        // Not all at once.
+        verbs: &["create", "delete", "get", "list", "patch", "update", "watch"],
         selectable: &["status.phase"],
         columns: &[
             Column {

@@ -2,7 +2,7 @@
 
 use mcplane_apimachinery::codec::Decoded;
 use mcplane_apimachinery::{names, object_meta};
-use mcplane_core::{Error, Grant, Result, clock};
+use mcplane_core::{Error, FieldError, FieldReason, Grant, Result, clock};
 use serde_json::Value;
 
 use super::{Call, Objects, WriteOptions, Written};
@@ -29,7 +29,12 @@ impl Objects {
         let (mut new, warnings) = call.intake(decoded, options)?;
         call.begin_life(&mut new, self.clock().now())?;
         (call.kind.prepare)(&mut new, None);
-        let faults = object_meta::validate_create(&new["metadata"], call.kind.name_rule, call.kind.is_namespaced());
+        let mut faults = object_meta::validate_create(&new["metadata"], call.kind.name_rule, call.kind.is_namespaced());
+        // Not every rule bounds the length, but an index does, and one name too long would spoil the writes of others.
+        if faults.is_empty() && new.name().len().max(new.meta_text("generateName").len()) > names::SUBDOMAIN_MAX {
+            let most = format!("may not be more than {} bytes", names::SUBDOMAIN_MAX);
+            faults.push(FieldError::new("metadata.name", FieldReason::TooLong, most));
+        }
         call.validate(&new, None, faults)?;
         for admission in &call.kind.admission {
             let (kind, namespace) = (&**call.kind, call.namespace);
@@ -91,9 +96,9 @@ impl Objects {
             return Err(call.refused(name, Refusal::Exists));
         }
         for count in self.quotas.count(call.kind, call.namespace, 1) {
-            if let Some(limit) = count.limit {
+            if let Some(limit) = &count.limit {
                 let value = call.kind.storage.count(call.kind.resource(), call.namespace).await?;
-                if value + count.delta > limit {
+                if value + count.delta > limit.most {
                     return Err(call.refused(name, Refusal::Exceeded { count, value }));
                 }
             }

@@ -10,10 +10,9 @@ use crate::object::{Body, ObjectExt as _};
 use crate::storage::{Effect, Expect, Refusal, Stored, Write};
 
 /// What becomes of dependents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {
     /// The garbage collector deletes them afterwards.
-    #[default]
     Background,
     /// The garbage collector deletes them first.
     Foreground,
@@ -44,8 +43,8 @@ pub struct DeleteOptions {
     pub uid: Option<String>,
     /// Delete only this revision.
     pub resource_version: Option<String>,
-    /// What becomes of dependents.
-    pub propagation: Propagation,
+    /// What becomes of dependents; `None` for what the object's finalizers say, background if they say nothing.
+    pub propagation: Option<Propagation>,
     /// Do everything but delete.
     pub dry_run: bool,
 }
@@ -128,7 +127,7 @@ impl Objects {
                 effect: if held { Effect::Put(body) } else { Effect::Remove(Body::encode(&before)?) },
                 guard: None,
                 counts: if held { vec![] } else { self.quotas.count(call.kind, call.namespace, -1) },
-                audit: call.audit("delete", name, if held { 202 } else { 200 }),
+                audit: call.audit("delete", name, 200),
             };
             match call.write(write).await? {
                 Ok(object) => return Ok(if held { Deleted::Waiting(object) } else { Deleted::Gone(object) }),
@@ -157,10 +156,10 @@ impl Call<'_> {
     }
 
     /// What a deletion changes on an object that has to wait.
-    fn mark_deleted(&self, object: &mut Value, propagation: Propagation, now: i64) {
+    fn mark_deleted(&self, object: &mut Value, propagation: Option<Propagation>, now: i64) {
         let mut finalizers: Vec<String> = object.finalizers().into_iter().map(str::to_owned).collect();
         // A later deletion may change what becomes of dependents, as Kubernetes allows.
-        if !object.is_deleting() || propagation != Propagation::Background {
+        if let Some(propagation) = propagation {
             finalizers.retain(|name| name != FOREGROUND && name != ORPHAN);
             finalizers.extend(propagation.finalizer().map(str::to_owned));
         }

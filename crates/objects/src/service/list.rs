@@ -73,11 +73,16 @@ impl Objects {
     pub async fn list(&self, grant: &Grant, version: &str, options: &ListOptions) -> Result<Listed> {
         let call = self.call(grant, version)?;
         let selection = Selection::parse(call.kind, &options.label_selector, &options.field_selector)?;
-        let token = Token::parse(&options.continue_token)?;
+        let token = Token::parse(&options.continue_token, self.db().feed().revision())?;
         let mut range = Range { namespace: call.namespace.to_owned(), ..Range::default() };
-        range.name = selection.name().unwrap_or(call.name).to_owned();
+        // The grant's name goes first: a selector may narrow what was granted, never replace it.
+        let name = Some(call.name).filter(|name| !name.is_empty()).or(selection.name());
+        name.unwrap_or("").clone_into(&mut range.name);
         if let Some(namespace) = selection.namespace().filter(|_| range.namespace.is_empty()) {
             namespace.clone_into(&mut range.namespace);
+        }
+        if !is_storable(&range.name) || !is_storable(&range.namespace) {
+            return Ok(Listed { revision: self.db().feed().revision(), ..Listed::default() });
         }
         let left = token.as_ref().and_then(|token| token.left);
         match token {
@@ -153,18 +158,25 @@ impl Objects {
             Some(left) => left,
             None => call.kind.storage.count(call.kind.resource(), call.namespace).await?,
         };
-        Ok(Some((before - shown as i64).max(1)))
+        Ok(Some(before.saturating_sub(shown as i64).max(1)))
     }
 }
 
+/// PostgreSQL has no NUL in texts, and so has no name.
+fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 impl Token {
-    fn parse(text: &str) -> Result<Option<Self>> {
+    /// Reads what a client may have made up; `current` is the newest revision.
+    fn parse(text: &str, current: Revision) -> Result<Option<Self>> {
         if text.is_empty() {
             return Ok(None);
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-        let token = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        token.map(Some).ok_or_else(|| Error::bad_request("continue key is not valid"))
+        let token = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        let sound = |token: &Self| token.at <= current && is_storable(&token.after.0) && is_storable(&token.after.1);
+        token.filter(sound).map(Some).ok_or_else(|| Error::bad_request("continue key is not valid"))
     }
 
     fn encode(&self) -> Result<String> {

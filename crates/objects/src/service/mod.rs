@@ -112,7 +112,11 @@ impl Objects {
         let kind = self.registry.by_plural(group, resource).ok_or(Error::NoSuchPath)?;
         let api_version = kind.served(version).ok_or(Error::NoSuchPath)?;
         let verb = grant.verb();
-        if subresource.is_empty() && !kind.verbs.contains(&verb) {
+        let verbs = match subresource.as_str() {
+            "" => kind.verbs,
+            subresource => kind.subresource_verbs(subresource).ok_or(Error::NoSuchPath)?,
+        };
+        if !verbs.contains(&verb) {
             return Err(Error::MethodNotAllowed(format!(
                 "{verb} is not supported on resources of kind {:?}",
                 kind.plural

@@ -22,17 +22,25 @@ pub enum Patch {
 }
 
 impl Objects {
-    /// Changes the object, or its subresource, by a patch. A patch that names no revision is applied again to what
-    /// others wrote meanwhile.
+    /// Changes the object, or its subresource, by a patch, in which `duplicates` were found. A patch that names no revision
+    /// is applied again to what others wrote meanwhile.
     ///
     /// # Errors
     /// As for [`Objects::update`], and `UnsupportedMediaType` for strategic merge patches of kinds without them.
-    pub async fn patch(&self, grant: &Grant, version: &str, patch: &Patch, options: &WriteOptions) -> Result<Written> {
+    pub async fn patch(
+        &self,
+        grant: &Grant,
+        version: &str,
+        patch: &Patch,
+        duplicates: &[String],
+        options: &WriteOptions,
+    ) -> Result<Written> {
         let call = self.call(grant, version)?;
         for _ in 0..TRIES {
             let old = call.kind.storage.get(&call.key()).await?.ok_or_else(|| call.not_found())?;
             let patched = call.apply(patch, call.parse(&old)?)?;
-            let (new, warnings) = call.intake(Decoded { value: patched, duplicates: vec![] }, options)?;
+            let (new, warnings) = call.intake(Decoded { value: patched, duplicates: duplicates.to_vec() }, options)?;
+            call.check_identity(&new)?;
             if new.revision()?.is_some_and(|revision| revision != old.revision) {
                 return Err(call.modified());
             }

@@ -10,8 +10,9 @@ use crate::admission;
 use crate::object::{Body, ObjectExt as _};
 use crate::storage::{Effect, Expect, Refusal, Stored, Write};
 
-/// Tries of a change that names no revision, when others write the same object.
-pub(super) const TRIES: usize = 16;
+/// Tries of a change that names no revision, when others write the same object. Of those that are tried together one wins,
+/// so this is also how many may change one object at once.
+pub(super) const TRIES: usize = 512;
 
 impl Objects {
     /// Replaces the object, or its subresource, with what is in `decoded`.
@@ -88,7 +89,7 @@ impl Objects {
 
 impl Call<'_> {
     /// The object in the body must be the one in the path.
-    fn check_identity(&self, new: &Value) -> Result<()> {
+    pub(super) fn check_identity(&self, new: &Value) -> Result<()> {
         let (name, namespace) = (new.name(), new.namespace());
         if name != self.name {
             return Err(Error::bad_request(format!(
@@ -144,6 +145,7 @@ impl Call<'_> {
 
     fn count_generation(&self, new: &mut Value, before: &Value) {
         if !self.kind.generation {
+            put(&mut new["metadata"], "generation", before.meta("generation").cloned());
             return;
         }
         let generation = before.meta("generation").and_then(Value::as_i64).unwrap_or(1);

@@ -57,6 +57,8 @@ pub struct Watch {
     kind: Arc<RegisteredKind>,
     selection: Selection,
     namespace: String,
+    /// The one object that the grant is for; empty for all.
+    name: String,
     subscription: Subscription,
     ready: VecDeque<Event>,
 }
@@ -68,11 +70,7 @@ impl Objects {
     /// `BadRequest` for malformed options; `Expired` when the revision is compacted.
     pub async fn watch(&self, grant: &Grant, version: &str, options: &WatchOptions) -> Result<Watch> {
         let call = self.call(grant, version)?;
-        let mut selection = Selection::parse(call.kind, &options.label_selector, &options.field_selector)?;
-        if !call.name.is_empty() {
-            let fields = format!("metadata.name={}", call.name);
-            selection = Selection::parse(call.kind, &options.label_selector, &fields)?;
-        }
+        let selection = Selection::parse(call.kind, &options.label_selector, &options.field_selector)?;
         let mut ready = VecDeque::new();
         let after = match options.resource_version {
             Some(revision) if revision > 0 && !options.send_initial_events => revision,
@@ -80,6 +78,7 @@ impl Objects {
                 let list = ListOptions {
                     label_selector: options.label_selector.clone(),
                     field_selector: options.field_selector.clone(),
+                    resource_version: options.resource_version,
                     ..ListOptions::default()
                 };
                 let listed = self.list(grant, version, &list).await?;
@@ -92,8 +91,8 @@ impl Objects {
         };
         // A list may be newer than what has been published, if another server wrote; the watch waits for its turn then.
         let subscription = self.db().subscribe(call.kind.resource(), after)?;
-        let namespace = call.namespace.to_owned();
-        Ok(Watch { kind: Arc::clone(call.kind), selection, namespace, subscription, ready })
+        let (namespace, name) = (call.namespace.to_owned(), call.name.to_owned());
+        Ok(Watch { kind: Arc::clone(call.kind), selection, namespace, name, subscription, ready })
     }
 }
 
@@ -130,7 +129,8 @@ impl Watch {
 
     /// What a change is to this watch.
     fn seen(&self, change: &Change) -> Result<Option<Event>> {
-        if !self.namespace.is_empty() && *change.namespace != *self.namespace {
+        let other = |wanted: &str, found: &str| !wanted.is_empty() && wanted != found;
+        if other(&self.namespace, &change.namespace) || other(&self.name, &change.name) {
             return Ok(None);
         }
         let Some(kind) = self.event_type(change)? else { return Ok(None) };
@@ -139,7 +139,14 @@ impl Watch {
             namespace: Arc::clone(&change.namespace),
             name: Arc::clone(&change.name),
         };
-        let body = self.kind.storage.open(&key, &change.body)?;
+        let body = match (kind, change.operation, &change.previous) {
+            // An object that is no longer selected is told as it last was to this watch, as Kubernetes does: what it has
+            // become is not for everybody who could see what it was.
+            (EventType::Deleted, Operation::Updated, Some(previous)) => {
+                crate::object::with_revision(&self.kind.storage.open(&key, previous)?, change.revision)
+            }
+            _ => self.kind.storage.open(&key, &change.body)?,
+        };
         let (namespace, name) = (key.namespace, key.name);
         Ok(Some(Event::Object(kind, Stored { namespace, name, revision: change.revision, body })))
     }

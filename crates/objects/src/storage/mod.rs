@@ -35,7 +35,7 @@ impl Key {
 }
 
 /// An object as stored; see [`crate::object`] for the text.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Stored {
     /// Namespace.
     pub namespace: Arc<str>,
@@ -45,6 +45,14 @@ pub struct Stored {
     pub revision: Revision,
     /// The text.
     pub body: Arc<str>,
+}
+
+/// Without the text, which may be a secret's.
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { namespace, name, revision, .. } = self;
+        write!(f, "Stored({namespace}/{name} at {revision})")
+    }
 }
 
 /// A stretch of a kind's objects in the order of namespace and name.
@@ -101,7 +109,16 @@ pub struct Count {
     /// What to add.
     pub delta: i64,
     /// The write is refused if the number would exceed this.
-    pub limit: Option<i64>,
+    pub limit: Option<Limit>,
+}
+
+/// A bound of a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    /// The most that the number may be.
+    pub most: i64,
+    /// The quota that says so.
+    pub by: Arc<str>,
 }
 
 /// One change of one object, with everything that must be true or become true with it.

@@ -9,7 +9,7 @@ use mcplane_core::{Error, Result};
 use mcplane_db::{Arg, Db, Operation, Row, Tx};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Count, Effect, Expect, Key, Page, Range, Refusal, Storage, Stored, Write};
+use super::{Count, Effect, Expect, Key, Limit, Page, Range, Refusal, Storage, Stored, Write};
 
 /// Writes that are decided in one transaction.
 const GATHER: usize = 256;
@@ -231,7 +231,8 @@ impl Group {
         }
         write.counts.iter().find_map(|count| {
             let value = self.value(count);
-            let over = count.delta > 0 && count.limit.is_some_and(|limit| value.saturating_add(count.delta) > limit);
+            let beyond = |limit: &Limit| value.saturating_add(count.delta) > limit.most;
+            let over = count.delta > 0 && count.limit.as_ref().is_some_and(beyond);
             over.then(|| Refusal::Exceeded { count: count.clone(), value })
         })
     }
