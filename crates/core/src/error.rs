@@ -285,6 +285,9 @@ impl fmt::Display for FieldError {
     }
 }
 
+/// Causes of one error that are told; nobody reads more, and a body can be made to have hundreds of thousands.
+pub const MOST_CAUSES: usize = 100;
+
 struct DisplayCauses<'a>(&'a [FieldError]);
 
 impl fmt::Display for DisplayCauses<'_> {
@@ -292,7 +295,10 @@ impl fmt::Display for DisplayCauses<'_> {
         match self.0 {
             [one] => one.fmt(f),
             many => {
-                let list: Vec<String> = many.iter().map(ToString::to_string).collect();
+                let mut list: Vec<String> = many.iter().take(MOST_CAUSES).map(ToString::to_string).collect();
+                if many.len() > MOST_CAUSES {
+                    list.push(format!("and {} more", many.len() - MOST_CAUSES));
+                }
                 write!(f, "[{}]", list.join(", "))
             }
         }
@@ -314,6 +320,16 @@ mod tests {
             "ConfigMap \"A\" is invalid: metadata.name: Invalid value: \"A\": must be lower case"
         );
         assert_eq!(error.http_status(), 422);
+    }
+
+    #[test]
+    fn many_causes_are_counted() {
+        let cause = FieldError::required("f", "");
+        let message = |count: usize| {
+            Error::Invalid { subject: Subject::default(), causes: vec![cause.clone(); count] }.to_string()
+        };
+        assert!(message(MOST_CAUSES).ends_with(", f: Required value]"));
+        assert!(message(MOST_CAUSES + 7).ends_with(", and 7 more]") && message(1_000_000).len() < 4096);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! What the audit log says of requests.
 
 use mcplane_core::authz::{Attributes, Target};
-use mcplane_core::{Context, Error, Grant, Result};
+use mcplane_core::{Context, Error, FieldError, Grant, Result};
 use mcplane_db::{Db, audit::Entry};
+
+/// Fields that an entry names.
+const MOST_FIELDS: usize = 10;
 
 /// The entry for an authorised request.
 pub fn entry(grant: &Grant, verb: &str, name: &str, outcome: &str, code: i64, detail: &str) -> Entry {
@@ -52,7 +55,7 @@ pub async fn record_failure(db: &Db, context: &Context, attributes: &Attributes,
         _ if reads => return Ok(()),
         _ => "failed",
     };
-    let entry = describe(context, attributes, outcome, i64::from(error.http_status()), &error.to_string());
+    let entry = describe(context, attributes, outcome, i64::from(error.http_status()), &reason(error));
     db.write(move |tx| {
         Box::pin(async move {
             tx.audit(entry);
@@ -60,4 +63,20 @@ pub async fn record_failure(db: &Db, context: &Context, attributes: &Attributes,
         })
     })
     .await
+}
+
+/// What the log keeps of an error: entries are for ever and what a client sent may be a secret, so nothing that quotes it.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::BadRequest(_) => "the request could not be understood".to_owned(),
+        Error::Invalid { subject, causes } => {
+            let fields: Vec<String> = causes
+                .iter()
+                .take(MOST_FIELDS)
+                .map(|cause| FieldError::new(cause.field.as_str(), cause.reason, "").to_string())
+                .collect();
+            format!("{subject} is invalid: {}", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
 }

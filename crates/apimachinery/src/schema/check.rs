@@ -146,6 +146,10 @@ fn wrong_type(node: &Node, value: &Value, path: &Path<'_>) -> FieldError {
 
 fn wrong_format(node: &Node, value: &Value, path: &Path<'_>) -> FieldError {
     let field = path.field();
+    if node.format.is_confidential() {
+        let detail = format!("{field} in body must be of type {}", node.format.name());
+        return FieldError::new(field, FieldReason::Invalid, detail);
+    }
     let error = FieldError::new("", FieldReason::Invalid, "").with_value(value.clone());
     let text = error.value.clone().unwrap_or_default();
     let detail = format!("{field} in body must be of type {}: {text}", node.format.name());

@@ -59,6 +59,11 @@ impl Format {
         }
     }
 
+    /// Whether values are not to be quoted: what is encoded is mostly somebody's secret.
+    pub(super) fn is_confidential(self) -> bool {
+        self == Self::Byte
+    }
+
     /// Whether a value of the right JSON type has the format.
     pub(super) fn accepts(self, value: &Value) -> bool {
         match value {

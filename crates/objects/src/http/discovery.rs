@@ -1,12 +1,13 @@
 //! Discovery: what there is, in Kubernetes' old form (one document per version) and its new one (all in one).
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use mcplane_apimachinery::codec::{self, Accept, DiscoveryVersion};
 use mcplane_core::{Error, Result};
 use serde_json::{Value, json};
 
+use super::routes::Parameters;
 use super::{Door, Failure};
 use crate::kind::{RegisteredKind, Registry};
 use crate::subresource::Action;
@@ -175,7 +176,10 @@ pub(super) async fn groups(State(door): State<Door>, headers: HeaderMap) -> Resu
 }
 
 /// `/apis/GROUP`.
-pub(super) async fn group(State(door): State<Door>, Path(group): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn group(
+    State(door): State<Door>,
+    Parameters(group): Parameters<String>,
+) -> Result<Response, Failure> {
     let versions = versions_of(door.objects.registry(), &group)?;
     let mut document = api_group(&group, &versions);
     document["kind"] = "APIGroup".into();
@@ -190,14 +194,17 @@ fn api_group(group: &str, versions: &[&str]) -> Value {
 }
 
 /// `/api/VERSION`.
-pub(super) async fn legacy_version(State(door): State<Door>, Path(version): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn legacy_version(
+    State(door): State<Door>,
+    Parameters(version): Parameters<String>,
+) -> Result<Response, Failure> {
     resources(&door, "", &version)
 }
 
 /// `/apis/GROUP/VERSION`.
 pub(super) async fn version(
     State(door): State<Door>,
-    Path((group, version)): Path<(String, String)>,
+    Parameters((group, version)): Parameters<(String, String)>,
 ) -> Result<Response, Failure> {
     resources(&door, &group, &version)
 }

@@ -1,7 +1,7 @@
 //! `/openapi/v3`: as much as clients need to validate and to merge: the components of each kind, and the paths with their
 //! parameters, from which clients learn that the server validates fields itself.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use mcplane_apimachinery::{codec, schema};
@@ -9,6 +9,7 @@ use mcplane_core::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::discovery::prefix;
+use super::routes::Parameters;
 use super::{Door, Failure};
 use crate::kind::{RegisteredKind, Registry};
 
@@ -42,7 +43,10 @@ pub(super) async fn index(State(door): State<Door>) -> Response {
 }
 
 /// The document of one version.
-pub(super) async fn document(State(door): State<Door>, Path(path): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn document(
+    State(door): State<Door>,
+    Parameters(path): Parameters<String>,
+) -> Result<Response, Failure> {
     let registry = door.objects.registry();
     let wanted = format!("/{path}");
     let found = versions(registry).into_iter().find(|(group, version)| prefix(group, version) == wanted);

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Extension, FromRequestParts, Path, Request, State};
 use axum::handler::Handler;
+use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
-use mcplane_core::{Attributes, Authorizer, Context, authz};
+use mcplane_core::{Attributes, Authorizer, Context, Error, authz};
 use mcplane_db::Db;
+use serde::de::DeserializeOwned;
 
 use super::Failure;
 use crate::audit::record_failure;
@@ -126,4 +128,18 @@ async fn ask(
         return Err(error.into());
     }
     Ok(next.run(request).await)
+}
+
+/// What varies in a path, as [`Path`] gives it; what is no text leads nowhere.
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(found)) => Ok(Self(found)),
+            Err(_) => Err(Error::NoSuchPath.into()),
+        }
+    }
 }

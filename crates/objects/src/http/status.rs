@@ -2,8 +2,13 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use mcplane_core::error::MOST_CAUSES;
 use mcplane_core::{Error, FieldError, Subject};
 use serde_json::{Map, Value, json};
+
+/// Bytes of a message, and of a name or a field beside it. What a client sent is quoted, and may be of any length.
+const LONGEST_MESSAGE: usize = 16 << 10;
+const LONGEST_DETAIL: usize = 1 << 10;
 
 /// An error on its way to the client.
 #[derive(Debug)]
@@ -49,7 +54,7 @@ fn log(error: &Error) {
 pub fn status(error: &Error) -> Value {
     let mut status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": error.to_string(), "reason": reason(error), "code": error.http_status(),
+        "message": cut(&error.to_string(), LONGEST_MESSAGE), "reason": reason(error), "code": error.http_status(),
     });
     let details = details(error);
     if !details.is_empty() {
@@ -98,12 +103,12 @@ fn details(error: &Error) -> Map<String, Value> {
     if let Some(subject) = subject {
         for (key, value) in [("name", &subject.name), ("group", &subject.group), ("kind", &subject.resource)] {
             if !value.is_empty() {
-                details.insert(key.to_owned(), value.as_str().into());
+                details.insert(key.to_owned(), cut(value, LONGEST_DETAIL).into());
             }
         }
     }
     if !causes.is_empty() {
-        details.insert("causes".to_owned(), causes.iter().map(cause).collect());
+        details.insert("causes".to_owned(), causes.iter().take(MOST_CAUSES).map(cause).collect());
     }
     if let Error::Timeout(message) = error
         && message.starts_with("Too large resource version")
@@ -119,5 +124,35 @@ fn details(error: &Error) -> Map<String, Value> {
 }
 
 fn cause(error: &FieldError) -> Value {
-    json!({"reason": error.reason.cause(), "message": error.message(), "field": error.field})
+    let (message, field) = (cut(&error.message(), LONGEST_DETAIL), cut(&error.field, LONGEST_DETAIL));
+    json!({"reason": error.reason.cause(), "message": message, "field": field})
+}
+
+fn cut(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(longest)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_sent_is_quoted_up_to_a_length() {
+        let long = "ä".repeat(1 << 20);
+        let subject = Subject::new(&long, &long, &long);
+        let causes = vec![FieldError::required(&long, &long); 1000];
+        for error in [
+            Error::Invalid { subject: subject.clone(), causes },
+            Error::NotFound(subject),
+            Error::BadRequest(long.clone()),
+        ] {
+            let answer = status(&error);
+            assert!(answer.to_string().len() < 512 << 10, "{}", answer["reason"]);
+            assert!(answer["message"].as_str().is_some_and(|text| text.ends_with('…')));
+        }
+        assert_eq!(status(&Error::BadRequest("short".to_owned()))["message"], "short");
+    }
 }
