@@ -124,23 +124,39 @@ async fn gather(db: Db, mut queue: mpsc::Receiver<Job>) {
     let mut jobs = Vec::new();
     while queue.recv_many(&mut jobs, GATHER).await > 0 {
         let (writes, waiting): (Vec<_>, Vec<_>) = jobs.drain(..).map(|job| (job.write, job.done)).unzip();
-        let outcome = db.write(move |tx| Box::pin(apply(tx, writes))).await;
-        match outcome {
-            Ok(outcomes) => {
-                for (done, outcome) in waiting.into_iter().zip(outcomes) {
-                    // A caller that went away does not undo its write.
-                    let _ = done.send(Ok(outcome));
-                }
+        let writes: Arc<[Write]> = writes.into();
+        match write_together(&db, Arc::clone(&writes)).await {
+            Ok(outcomes) => answer(waiting, outcomes.into_iter().map(Ok)),
+            Err(error) if writes.len() == 1 || matches!(error, Error::Unavailable { .. }) => {
+                tracing::error!(?error, writes = writes.len(), "writing objects failed");
+                answer(waiting, std::iter::repeat_with(|| Err(not_stored())));
             }
             Err(error) => {
-                tracing::error!(?error, writes = waiting.len(), "writing objects failed");
-                for done in waiting {
-                    let message = "the write could not be stored; try again".to_owned();
-                    let _ = done.send(Err(Error::Unavailable { message, source: None }));
+                // Nothing of it was done. One write that the database refuses must not spoil those beside it.
+                tracing::warn!(?error, writes = writes.len(), "writing objects together failed; each is tried alone");
+                for (write, done) in writes.iter().zip(waiting) {
+                    let outcome = write_together(&db, [write.clone()].into()).await;
+                    let outcome = outcome.and_then(|outcomes| outcomes.into_iter().next().ok_or_else(not_stored));
+                    answer(vec![done], std::iter::once(outcome));
                 }
             }
         }
     }
+}
+
+async fn write_together(db: &Db, writes: Arc<[Write]>) -> Result<Vec<Outcome>> {
+    db.write(move |tx| Box::pin(async move { apply(tx, &writes).await })).await
+}
+
+fn answer(waiting: Vec<oneshot::Sender<Result<Outcome>>>, outcomes: impl Iterator<Item = Result<Outcome>>) {
+    for (done, outcome) in waiting.into_iter().zip(outcomes) {
+        // A caller that went away does not undo its write.
+        let _ = done.send(outcome);
+    }
+}
+
+fn not_stored() -> Error {
+    Error::Unavailable { message: "the write could not be stored; try again".to_owned(), source: None }
 }
 
 /// An object as the transaction sees it, its own earlier writes included.
@@ -157,13 +173,13 @@ struct Group {
     counted: bool,
 }
 
-async fn apply(tx: &mut Tx, writes: Vec<Write>) -> Result<Vec<Outcome>> {
+async fn apply(tx: &mut Tx, writes: &[Write]) -> Result<Vec<Outcome>> {
     // Under the lock nobody else writes, so what is read now stays true until the commit.
     tx.lock().await?;
-    let mut group = Group::read(tx, &writes).await?;
+    let mut group = Group::read(tx, writes).await?;
     let mut outcomes = Vec::with_capacity(writes.len());
     for write in writes {
-        outcomes.push(match group.refusal(&write) {
+        outcomes.push(match group.refusal(write) {
             Some(refusal) => Err(refusal),
             None => Ok(group.accept(tx, write).await?),
         });
@@ -237,10 +253,10 @@ impl Group {
         })
     }
 
-    async fn accept(&mut self, tx: &mut Tx, write: Write) -> Result<Stored> {
+    async fn accept(&mut self, tx: &mut Tx, write: &Write) -> Result<Stored> {
         let Write { key, effect, deleting, counts, audit, .. } = write;
-        let previous = self.current(&key).map(|current| Arc::clone(&current.stored.body));
-        let (operation, body) = match (&effect, &previous) {
+        let previous = self.current(key).map(|current| Arc::clone(&current.stored.body));
+        let (operation, body) = match (effect, &previous) {
             (Effect::Remove(body), _) => (Operation::Deleted, body),
             (Effect::Put(body), Some(_)) => (Operation::Updated, body),
             (Effect::Put(body), None) => (Operation::Created, body),
@@ -248,18 +264,15 @@ impl Group {
         let parts = (&key.resource, &key.namespace, &key.name);
         let (revision, body) = tx.change(parts, operation, |revision| body.at(revision), previous).await?;
         let stored = Stored { namespace: Arc::clone(&key.namespace), name: Arc::clone(&key.name), revision, body };
-        let now = (operation != Operation::Deleted).then(|| Current { stored: stored.clone(), deleting });
+        let now = (operation != Operation::Deleted).then(|| Current { stored: stored.clone(), deleting: *deleting });
         self.objects.insert(key.clone(), now);
-        self.touched.insert(key, ());
+        self.touched.insert(key.clone(), ());
         for count in counts {
             self.counted = true;
-            *self.counts.entry((count.namespace, count.name)).or_default() += count.delta;
+            *self.counts.entry((Arc::clone(&count.namespace), Arc::clone(&count.name))).or_default() += count.delta;
         }
-        if let Some(mut entry) = audit {
-            if entry.name.is_empty() {
-                entry.name = stored.name.to_string();
-            }
-            tx.audit(entry);
+        if let Some(entry) = audit {
+            tx.audit(entry.clone());
         }
         Ok(stored)
     }
