@@ -168,6 +168,15 @@ pub(crate) async fn a_freed_dependent_is_never_collected(store: Store) {
     api.stop().await;
 }
 
+/// A server that is told to stop as soon as it has started stops.
+pub(crate) async fn controllers_stop_whenever_they_are_told(store: Store) {
+    for milliseconds in [0, 1, 3, 10, 30, 100] {
+        let api = store.run().await;
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        api.stop().await;
+    }
+}
+
 /// Deletions that began before a restart are finished after it, in the same order.
 pub(crate) async fn a_restart_in_the_middle(store: Store) {
     let api = store.run().await;

@@ -279,7 +279,7 @@ impl Answer {
     /// The body, if the status is as it should be.
     #[track_caller]
     pub(crate) fn is(&self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.status, status, "{}", self.text().chars().take(2000).collect::<String>());
         self.json()
     }
 

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::rig::{Api, Store};
+use crate::rig::{Api, Store, revision_of};
 
 const SECRETS: &str = "/api/v1/namespaces/ns/secrets";
 /// Found nowhere but where a secret leaks; as it is, and as base64 shows it at each of three offsets.
@@ -54,7 +54,7 @@ pub(crate) async fn the_store_never_holds_a_secret(store: Store) {
     let last = api.merge(&path, &json!({"metadata": {"finalizers": null}})).await.is(200);
     assert_eq!(last["data"], changed["data"]);
     api.post(SECRETS, &secret).await.is(201);
-    let past = format!("{SECRETS}?resourceVersion={}&resourceVersionMatch=Exact", api.revision() - 4);
+    let past = format!("{SECRETS}?resourceVersion={}&resourceVersionMatch=Exact", revision_of(&changed));
     assert_eq!(api.get(&past).await.is(200)["items"], json!([changed]));
 
     // While the log is not written back, and after.

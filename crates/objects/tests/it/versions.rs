@@ -72,7 +72,13 @@ pub(crate) async fn protobuf_is_read(store: Store) {
         };
         let headers = [("content-type", "application/vnd.kubernetes.protobuf"), ("accept", "application/json")];
         let path = format!("{collection}?fieldValidation=Strict");
-        let created = api.send(Method::POST, &path, &headers, body.clone()).await.is(201);
+        let answer = api.send(Method::POST, &path, &headers, body.clone()).await;
+        if name == "quota" {
+            // Read as far as its rules: recorded with a scope that its resources do not have.
+            assert!(answer.refused(422, "Invalid").contains("unsupported scope applied to resource"));
+            continue;
+        }
+        let created = answer.is(201);
         assert_eq!(revision_of(&created), api.revision());
         sent["metadata"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
         for field in ["data", "type", "metadata"] {
