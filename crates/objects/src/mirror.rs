@@ -34,8 +34,8 @@ impl<T> Clone for Mirror<T> {
 }
 
 impl<T: Send + Sync + 'static> Mirror<T> {
-    /// Mirrors `resource`. `read` turns stored text into a `T`, `None` if the object does not matter; `changed` is called
-    /// after each change, before it is acknowledged.
+    /// Mirrors `resource`, which must not be encrypted: changes come as they are stored. `read` turns stored text into a
+    /// `T`, `None` if the object does not matter; `changed` is called after each change, before it is acknowledged.
     pub async fn start(
         db: &Db,
         storage: &dyn Storage,

@@ -53,6 +53,8 @@ impl Objects {
     ) -> Result<std::result::Result<Stored, Refusal>> {
         let before = call.parse(old)?;
         let mut new = call.restrict(new, &before)?;
+        // What a client says of the creation is ignored, as in Kubernetes: manifests carry it from where they were made.
+        put(&mut new["metadata"], "creationTimestamp", before.meta("creationTimestamp").cloned());
         object_meta::carry_over(new.metadata_mut(), &before["metadata"]);
         // Set only now: a body may leave its revision out.
         new.metadata_mut().insert("resourceVersion".to_owned(), old.revision.to_string().into());

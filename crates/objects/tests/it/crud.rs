@@ -63,7 +63,8 @@ pub(crate) async fn only_the_server_owns_what_it_owns(store: Store) {
     assert_ne!(created["metadata"]["creationTimestamp"], "2001-01-01T00:00:00Z");
 
     // Left out, they are carried over; the generation of a kind that counts none is never the client's.
-    let bare = json!({"metadata": {"name": "a", "generation": 5}, "data": {"k": "v"}});
+    let metadata = json!({"name": "a", "generation": 5, "creationTimestamp": "2001-01-01T00:00:00Z"});
+    let bare = json!({"metadata": metadata, "data": {"k": "v"}});
     let updated = api.put(&cm("a"), &bare).await.is(200);
     for field in ["uid", "creationTimestamp", "generation"] {
         assert_eq!(updated["metadata"][field], created["metadata"][field], "{field}");

@@ -86,6 +86,11 @@ async fn follow(
                 }
                 again
             }
+            // Without a list of every kind nothing is collected.
+            Err(error @ watcher::Error::InitialListFailed(_)) => {
+                tracing::warn!(%error, kind = resource.api.kind, "a kind can't be listed for garbage collection");
+                vec![]
+            }
             Err(error) => {
                 tracing::debug!(%error, kind = resource.api.kind, "a watch of the garbage collector will start anew");
                 vec![]
