@@ -119,13 +119,13 @@ pub(crate) struct Suite {
 
 /// One line a backend or client that could be missing on some machine.
 pub(crate) const SUITES: &[Suite] = &[
-    Suite { word: "sqlite", at_least: 10 },
-    Suite { word: "postgres", at_least: 10 },
-    Suite { word: "kubectl::", at_least: 10 },
+    Suite { word: "sqlite", at_least: 45 },
+    Suite { word: "postgres", at_least: 45 },
+    Suite { word: "kubectl::", at_least: 60 },
     Suite { word: "python::", at_least: 2 },
-    Suite { word: "kube_rs::", at_least: 2 },
+    Suite { word: "kube_rs::", at_least: 10 },
     Suite { word: "crash::", at_least: 2 },
-    Suite { word: "durability::", at_least: 1 },
+    Suite { word: "durability::", at_least: 2 },
 ];
 
 impl Suite {
