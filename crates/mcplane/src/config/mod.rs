@@ -2,7 +2,7 @@
 //! precedence. A section is passed to the part that it configures; nothing reads configuration on its own.
 //!
 //! To add a section: write its struct with [`section!`] in a file of its own, add a field to [`Config`], its
-//! documentation to [`reference`] and its rules to [`Config::broken_rules`].
+//! documentation to [`reference()`] and its rules to [`Config::broken_rules`].
 
 mod auth;
 mod errors;
