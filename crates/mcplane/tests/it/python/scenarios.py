@@ -61,8 +61,8 @@ class Scenario(unittest.TestCase):
         self.assertEqual(replaced.data, {"b": "2"})
         self.assertGreater(int(replaced.metadata.resource_version), int(made.metadata.resource_version))
         self.refused(409, "AlreadyExists", self.core.create_namespaced_config_map, self.ns, config_map("c"))
-        status = self.core.delete_namespaced_config_map("c", self.ns)
-        self.assertEqual(status.status, "Success")
+        # Untyped since release 37 of the client, because some kinds answer with the object.
+        self.assertEqual(self.core.delete_namespaced_config_map("c", self.ns)["status"], "Success")
         self.refused(404, "NotFound", self.core.read_namespaced_config_map, "c", self.ns)
 
     def test_conflict_on_a_stale_revision(self):
@@ -211,7 +211,7 @@ class Scenario(unittest.TestCase):
         self.core.create_namespaced_config_map(self.ns, config_map("c", finalizers=["example.com/cleanup"]))
         start = self.core.list_namespaced_config_map(self.ns).metadata.resource_version
         marked = self.core.delete_namespaced_config_map("c", self.ns)
-        self.assertIsNotNone(marked.metadata if hasattr(marked, "metadata") else marked)
+        self.assertEqual(marked["metadata"]["finalizers"], ["example.com/cleanup"])
         for event in watch.Watch().stream(
             self.core.list_namespaced_config_map, self.ns, resource_version=start, timeout_seconds=20
         ):
