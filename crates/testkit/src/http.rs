@@ -20,20 +20,33 @@ pub fn get(address: SocketAddr, path: &str) -> Option<Answer> {
     send(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"), b"")
 }
 
-/// Any request; the head must ask for `Connection: close`.
+/// Any request; the head must ask for `Connection: close`. A server may answer before it has read the whole body.
 pub fn send(address: SocketAddr, head: &str, body: &[u8]) -> Option<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(body).ok()?;
+    stream.set_write_timeout(Some(Duration::from_secs(30))).ok()?;
+    if stream.write_all(head.as_bytes()).is_ok() {
+        stream.write_all(body).ok();
+    }
+    receive(stream)
+}
+
+/// The answer on a connection that closes after it.
+pub fn receive(mut stream: TcpStream) -> Option<Answer> {
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).ok()?;
+    // What arrived before the connection broke counts, if it is whole.
+    stream.read_to_end(&mut bytes).ok();
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let body = &bytes[end + 4..];
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Some(Answer { status, body: if chunked { unchunk(body)? } else { body.to_vec() }, head })
+    let lower = head.to_ascii_lowercase();
+    if lower.contains("transfer-encoding: chunked") {
+        return Some(Answer { status, body: unchunk(body)?, head });
+    }
+    let told = lower.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let whole = told.is_none_or(|length: usize| lower.starts_with("http/1.1 204") || body.len() >= length);
+    whole.then(|| Answer { status, body: body.to_vec(), head })
 }
 
 fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
