@@ -65,15 +65,20 @@ pub fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
 }
 
 /// Copies from `old` the fields that the server owns and an update leaves out, as the API server does: a client can
-/// never undo a deletion, and need not repeat an object's uid.
+/// never undo a deletion, and need not repeat an object's uid. Times that a client writes differently but means the same
+/// stay as they were written first.
 pub fn carry_over(new: &mut Map<String, Value>, old: &Value) {
     for field in SERVER_OWNED {
-        if present(new.get(field).unwrap_or(&Value::Null)).is_none()
-            && let Some(value) = present(&old[field])
-        {
-            new.insert(field.to_owned(), value.clone());
+        let Some(kept) = present(&old[field]) else { continue };
+        if new.get(field).and_then(present).is_none_or(|given| is_same_time(given, kept)) {
+            new.insert(field.to_owned(), kept.clone());
         }
     }
+}
+
+fn is_same_time(one: &Value, other: &Value) -> bool {
+    let time = |value: &Value| value.as_str().and_then(mcplane_core::clock::parse_rfc3339);
+    time(one).is_some_and(|moment| time(other) == Some(moment))
 }
 
 fn present(value: &Value) -> Option<&Value> {
@@ -231,6 +236,17 @@ mod tests {
 
     fn update(new: &Value, old: &Value) -> Vec<String> {
         validate_update(new, old).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn times_may_be_written_differently() {
+        let old = json!({"uid": "u", "deletionTimestamp": "2026-01-02T03:04:05Z"});
+        let mut new = json!({"deletionTimestamp": "2026-01-02T03:04:05+00:00"});
+        carry_over(new.as_object_mut().unwrap(), &old);
+        assert_eq!(new, old);
+        let mut moved = json!({"deletionTimestamp": "2026-01-02T03:04:06Z"});
+        carry_over(moved.as_object_mut().unwrap(), &old);
+        assert_eq!(moved["deletionTimestamp"], "2026-01-02T03:04:06Z");
     }
 
     #[test]

@@ -29,10 +29,18 @@ pub fn apply(mut original: Value, patch: &Value) -> Result<Value, PatchError> {
         let operation = PatchOperation::deserialize(operation)
             .map_err(|e| PatchError::malformed(format!("operation {i} of the JSON patch: {e}")))?;
         bounds.admit(&original, &operation)?;
+        if expects_nothing(&operation) && original.pointer(operation.path().as_str()).is_none() {
+            continue;
+        }
         json_patch::patch_unsafe(&mut original, std::slice::from_ref(&operation))
             .map_err(|e| unfit(i, &operation, &e.kind))?;
     }
     Ok(original)
+}
+
+/// Kubernetes takes a test for `null` as a test that there is nothing; clients rely on it to add what is missing.
+fn expects_nothing(operation: &PatchOperation) -> bool {
+    matches!(operation, PatchOperation::Test(test) if test.value.is_null())
 }
 
 fn unfit(index: usize, operation: &PatchOperation, kind: &PatchErrorKind) -> PatchError {
@@ -173,6 +181,11 @@ mod tests {
                 json!({"a": {"x": 1}}),
                 json!([{"op": "test", "path": "/a/x", "value": 1}, {"op": "copy", "from": "/a", "path": "/b"}]),
                 json!({"a": {"x": 1}, "b": {"x": 1}}),
+            ),
+            (
+                json!({"a": {}}),
+                json!([{"op": "test", "path": "/a/b/c", "value": null}, {"op": "add", "path": "/a/b", "value": 1}]),
+                json!({"a": {"b": 1}}),
             ),
         ];
         for (original, patch, expected) in table {

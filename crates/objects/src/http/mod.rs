@@ -4,6 +4,7 @@
 mod body;
 mod discovery;
 mod openapi;
+mod openapi_v2;
 mod params;
 mod path;
 mod represent;
@@ -50,6 +51,7 @@ pub fn routes(door: Door) -> Routes {
         .family("/api/{version}", get(discovery::legacy_version), of(core))
         .family("/apis/{group}", get(discovery::group), of(groups))
         .family("/apis/{group}/{version}", get(discovery::version), of(versions))
+        .get("/openapi/v2", openapi_v2::document)
         .get("/openapi/v3", openapi::index)
         .family("/openapi/v3/{*path}", get(openapi::document), of(openapi::paths(registry)))
         .guarded(PathGuard { authorizer: Arc::clone(&door.authorizer), db: door.objects.db().clone() });

@@ -23,6 +23,12 @@ impl Resource for LimitRange {
         ..Kind::namespaced("", &["v1"], "LimitRange", "limitranges", "limitrange")
     };
 
+    fn prepare(new: &mut Value, _: Option<&Value>) {
+        if let Some(spec) = new.get_mut("spec") {
+            limits::set_defaults(spec);
+        }
+    }
+
     fn validate(new: &Self, _: Option<&Self>) -> Vec<FieldError> {
         match serde_json::to_value(&new.spec) {
             Ok(spec) => limits::validate_spec(&spec),
