@@ -96,6 +96,12 @@ impl Params {
         })
     }
 
+    /// Whether nothing may be written: one `dryRun` of several is enough.
+    fn is_trial(&self) -> Result<bool> {
+        let given = self.0.iter().filter(|(key, _)| key == "dryRun");
+        given.map(|(_, value)| dry_run(value)).try_fold(false, |trial, one| Ok(trial | one?))
+    }
+
     pub(super) fn write_options(&self) -> Result<WriteOptions> {
         let field_validation = match self.text("fieldValidation") {
             "" | "Warn" => FieldValidation::Warn,
@@ -103,7 +109,7 @@ impl Params {
             "Ignore" => FieldValidation::Ignore,
             other => return Err(malformed("fieldValidation", other, "Ignore, Warn or Strict")),
         };
-        Ok(WriteOptions { dry_run: dry_run(self.text("dryRun"))?, field_validation })
+        Ok(WriteOptions { dry_run: self.is_trial()?, field_validation })
     }
 
     /// Options of a deletion, from the body if there is one and from the query.
@@ -129,7 +135,7 @@ impl Params {
             }
             (other, None) => return Err(malformed("propagationPolicy", other, "Orphan, Background or Foreground")),
         };
-        let mut dry = dry_run(self.text("dryRun"))?;
+        let mut dry = self.is_trial()?;
         for text in given.dry_run.iter().flatten() {
             dry |= dry_run(text)?;
         }
@@ -194,6 +200,13 @@ mod tests {
                 params.list_options().is_err() || params.write_options().is_err() || params.is_watch().is_err();
             assert!(failed, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_trial_stays_one() {
+        let trial = |query: &str| Params::parse(Some(query)).write_options().map(|options| options.dry_run).ok();
+        assert_eq!(["", "dryRun=All", "dryRun=&dryRun=All"].map(trial), [Some(false), Some(true), Some(true)]);
+        assert_eq!(trial("dryRun=All&dryRun=Some"), None);
     }
 
     #[test]
