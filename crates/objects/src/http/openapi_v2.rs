@@ -9,8 +9,8 @@ use super::Door;
 use super::discovery::prefix;
 use crate::kind::{RegisteredKind, Registry};
 
-/// What clients ask for and are told.
-const MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// With a dot where clients ask with an `@`, which is no media type; kube-apiserver answers so, too.
+const MEDIA_TYPE: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// The document.
 pub(super) async fn document(State(door): State<Door>) -> Response {
