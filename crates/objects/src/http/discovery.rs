@@ -123,13 +123,10 @@ struct Subresource<'a> {
 }
 
 fn subresources(kind: &RegisteredKind) -> Vec<Subresource<'_>> {
-    let mut list = Vec::new();
-    if kind.status {
-        list.push(Subresource { name: "status", verbs: &["get", "patch", "update"], answers: None });
-    }
-    if kind.plural == "namespaces" {
-        list.push(Subresource { name: "finalize", verbs: &["update"], answers: None });
-    }
+    let offered = ["status", "finalize"]
+        .into_iter()
+        .filter_map(|name| kind.subresource_verbs(name).map(|verbs| Subresource { name, verbs, answers: None }));
+    let mut list: Vec<Subresource<'_>> = offered.collect();
     list.extend(kind.actions.iter().map(|action| Subresource {
         name: action.name,
         verbs: &["create"],
