@@ -31,6 +31,10 @@ pub enum Arg {
     Shared(Arc<str>),
     /// A number.
     Int(i64),
+    /// A number that may be absent.
+    OptionalInt(Option<i64>),
+    /// A finite number; databases differ in how they take others.
+    Float(f64),
     /// Bytes.
     Bytes(Vec<u8>),
     /// A text that may be absent.
@@ -42,7 +46,8 @@ impl std::fmt::Debug for Arg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Text(_) | Self::Shared(_) | Self::OptionalText(_) => "Text(…)",
-            Self::Int(_) => "Int(…)",
+            Self::Int(_) | Self::OptionalInt(_) => "Int(…)",
+            Self::Float(_) => "Float(…)",
             Self::Bytes(_) => "Bytes(…)",
         })
     }
@@ -66,6 +71,16 @@ impl From<Arc<str>> for Arg {
 impl From<i64> for Arg {
     fn from(number: i64) -> Self {
         Self::Int(number)
+    }
+}
+impl From<Option<i64>> for Arg {
+    fn from(number: Option<i64>) -> Self {
+        Self::OptionalInt(number)
+    }
+}
+impl From<f64> for Arg {
+    fn from(number: f64) -> Self {
+        Self::Float(number)
     }
 }
 impl From<bool> for Arg {
@@ -102,6 +117,24 @@ impl std::fmt::Debug for Row {
 impl Row {
     /// A number that is never null.
     pub fn int(&self, column: usize) -> Result<i64> {
+        match &self.0 {
+            Repr::Sqlite(row) => row.try_get(column),
+            Repr::Postgres(row) => row.try_get(column),
+        }
+        .map_err(from_sqlx)
+    }
+
+    /// A number that may be null.
+    pub fn optional_int(&self, column: usize) -> Result<Option<i64>> {
+        match &self.0 {
+            Repr::Sqlite(row) => row.try_get(column),
+            Repr::Postgres(row) => row.try_get(column),
+        }
+        .map_err(from_sqlx)
+    }
+
+    /// A floating-point number that is never null.
+    pub fn float(&self, column: usize) -> Result<f64> {
         match &self.0 {
             Repr::Sqlite(row) => row.try_get(column),
             Repr::Postgres(row) => row.try_get(column),
@@ -206,6 +239,8 @@ fn sqlite_arguments(args: Vec<Arg>) -> Result<SqliteArguments> {
             Arg::Text(text) => bound.add(text),
             Arg::Shared(text) => bound.add(text),
             Arg::Int(number) => bound.add(number),
+            Arg::OptionalInt(number) => bound.add(number),
+            Arg::Float(number) => bound.add(number),
             Arg::Bytes(bytes) => bound.add(bytes),
             Arg::OptionalText(text) => bound.add(text),
         }
@@ -221,6 +256,8 @@ fn postgres_arguments(args: Vec<Arg>) -> Result<PgArguments> {
             Arg::Text(text) => bound.add(text),
             Arg::Shared(text) => bound.add(&*text),
             Arg::Int(number) => bound.add(number),
+            Arg::OptionalInt(number) => bound.add(number),
+            Arg::Float(number) => bound.add(number),
             Arg::Bytes(bytes) => bound.add(bytes),
             Arg::OptionalText(text) => bound.add(text.as_deref()),
         }

@@ -95,11 +95,19 @@ fn push_fields<'a>(text: &mut String, fields: impl Iterator<Item = (&'a String, 
 
 /// Stored text with another revision than the one that it begins with.
 pub(crate) fn with_revision(stored: &str, revision: Revision) -> Arc<str> {
-    let start = format!("{METADATA_START}\"resourceVersion\":\"");
-    match stored.strip_prefix(start.as_str()).and_then(|rest| rest.split_once('"')) {
-        Some((_, rest)) => format!("{start}{revision}\"{rest}").into(),
+    match split_revision(stored) {
+        Some((_, rest)) => format!("{METADATA_START}\"resourceVersion\":\"{revision}\"{rest}").into(),
         None => stored.into(),
     }
+}
+
+/// The revision with which stored text begins; the start of the text is enough.
+pub(crate) fn revision_of(stored: &str) -> Option<Revision> {
+    split_revision(stored)?.0.parse().ok()
+}
+
+fn split_revision(stored: &str) -> Option<(&str, &str)> {
+    stored.strip_prefix(METADATA_START)?.strip_prefix("\"resourceVersion\":\"")?.split_once('"')
 }
 
 /// Stored text as served under `api_version` and `kind`.

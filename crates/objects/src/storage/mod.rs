@@ -13,7 +13,7 @@ use mcplane_db::{Revision, audit};
 use crate::object::Body;
 
 pub use encrypted::{Cipher, Encrypted};
-pub use page::{Overlay, overlay};
+pub(crate) use page::Past;
 pub use table::TableStorage;
 
 /// Names one object in the store.
@@ -55,7 +55,7 @@ impl std::fmt::Debug for Stored {
     }
 }
 
-/// A stretch of a kind's objects in the order of namespace and name.
+/// A stretch of a kind's objects, as they are now, in the order of namespace and name.
 #[derive(Debug, Clone, Default)]
 pub struct Range {
     /// Namespace; empty for all.
@@ -66,8 +66,6 @@ pub struct Range {
     pub after: Option<(String, String)>,
     /// At most so many; 0 for all.
     pub limit: usize,
-    /// As of this revision; `None` for now.
-    pub at: Option<Revision>,
 }
 
 /// What a range holds.
