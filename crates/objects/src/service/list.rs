@@ -1,17 +1,23 @@
 //! Lists, whole or page by page, all pages true at one revision.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcplane_core::{Error, Grant, Result};
-use mcplane_db::Revision;
+use mcplane_db::{Db, Revision};
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Objects};
+use super::Objects;
+use crate::kind::RegisteredKind;
 use crate::selection::Selection;
-use crate::storage::{Range, Stored};
+use crate::storage::{Past, Range, Stored};
 
-/// Objects that one query brings while a selection is filtered.
-const CHUNK: usize = 500;
+/// Objects that the first query of a list brings, before it is known how large they are.
+const FIRST_ROWS: usize = 100;
+/// Objects that any query of a list brings at most, and about how many bytes of them.
+const MOST_ROWS: usize = 500;
+const PAGE_BYTES: usize = 512 << 10;
 
 /// What `resourceVersion` of a list means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,6 +70,20 @@ struct Token {
     left: Option<i64>,
 }
 
+/// A list under way, read page by page, all true at one revision; between two pages it holds nothing of the database.
+#[derive(Debug)]
+pub struct Pages {
+    db: Db,
+    kind: Arc<RegisteredKind>,
+    selection: Selection,
+    range: Range,
+    /// What makes pages agree with each other; `None` before the first page of the present.
+    past: Option<Past>,
+    /// Objects that the next query is to bring.
+    rows: usize,
+    over: bool,
+}
+
 impl Objects {
     /// The objects that the grant and the options select.
     ///
@@ -71,9 +91,46 @@ impl Objects {
     /// `BadRequest` for malformed options; `Expired` when a page's revision is compacted; `Timeout` when a revision of the
     /// future is asked for.
     pub async fn list(&self, grant: &Grant, version: &str, options: &ListOptions) -> Result<Listed> {
+        let (mut pages, left) = self.open_pages(grant, version, options)?;
+        let mut items: Vec<Stored> = Vec::new();
+        let more = loop {
+            let wanted = match options.limit {
+                0 => usize::MAX,
+                limit => limit - items.len(),
+            };
+            if wanted == 0 || pages.over {
+                break !pages.over;
+            }
+            let page = pages.read(wanted).await?;
+            let rest = page.len().saturating_sub(wanted);
+            items.extend(page.into_iter().take(wanted));
+            if rest > 0 {
+                break true;
+            }
+        };
+        let mut listed = Listed { items, revision: pages.revision(), continue_token: None, remaining: None };
+        if let Some(last) = listed.items.last().filter(|_| more) {
+            let after = (last.namespace.to_string(), last.name.to_string());
+            listed.remaining = self.remaining(&pages, left, listed.items.len()).await?;
+            listed.continue_token = Some(Token { at: listed.revision, after, left: listed.remaining }.encode()?);
+        }
+        Ok(listed)
+    }
+
+    /// The objects that the grant and the options select, in pages of a bounded size; the options' limit does not matter.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn pages(&self, grant: &Grant, version: &str, options: &ListOptions) -> Result<Pages> {
+        self.open_pages(grant, version, options).map(|(pages, _)| pages)
+    }
+
+    /// The pages, and how many objects the continue token says they hold.
+    fn open_pages(&self, grant: &Grant, version: &str, options: &ListOptions) -> Result<(Pages, Option<i64>)> {
         let call = self.call(grant, version)?;
         let selection = Selection::parse(call.kind, &options.label_selector, &options.field_selector)?;
-        let token = Token::parse(&options.continue_token, self.db().feed().revision())?;
+        let current = self.db().feed().revision();
+        let token = Token::parse(&options.continue_token, current)?;
         let mut range = Range { namespace: call.namespace.to_owned(), ..Range::default() };
         // The grant's name goes first: a selector may narrow what was granted, never replace it.
         let name = Some(call.name).filter(|name| !name.is_empty()).or(selection.name());
@@ -81,24 +138,22 @@ impl Objects {
         if let Some(namespace) = selection.namespace().filter(|_| range.namespace.is_empty()) {
             namespace.clone_into(&mut range.namespace);
         }
-        if !is_storable(&range.name) || !is_storable(&range.namespace) {
-            return Ok(Listed { revision: self.db().feed().revision(), ..Listed::default() });
-        }
+        let over = !is_storable(&range.name) || !is_storable(&range.namespace);
         let left = token.as_ref().and_then(|token| token.left);
-        match token {
+        let at = match token {
+            _ if over => Some(current),
             Some(_) if options.resource_version.is_some_and(|revision| revision != 0) => {
                 return Err(Error::bad_request("specifying resource version is not allowed when using continue"));
             }
-            Some(token) => (range.at, range.after) = (Some(token.at), Some(token.after)),
-            None => range.at = self.revision_asked(options)?,
-        }
-        let mut listed = self.pages(&call, &selection, range, options.limit).await?;
-        if let Some(last) = listed.items.last().filter(|_| listed.continue_token.is_some()) {
-            let after = (last.namespace.to_string(), last.name.to_string());
-            listed.remaining = self.remaining(&call, &selection, left, listed.items.len()).await?;
-            listed.continue_token = Some(Token { at: listed.revision, after, left: listed.remaining }.encode()?);
-        }
-        Ok(listed)
+            Some(token) => {
+                range.after = Some(token.after);
+                Some(token.at)
+            }
+            None => self.revision_asked(options)?,
+        };
+        let past = at.map(|at| Past::new(self.db().clone(), at));
+        let (db, kind) = (self.db().clone(), Arc::clone(call.kind));
+        Ok((Pages { db, kind, selection, range, past, rows: FIRST_ROWS, over }, left))
     }
 
     /// The past revision to list at; `None` for the present.
@@ -111,54 +166,70 @@ impl Objects {
         Ok((options.version_match == VersionMatch::Exact).then_some(wanted))
     }
 
-    /// Reads until `limit` objects are selected or the range ends. `continue_token` of the result only tells whether
-    /// there is more.
-    async fn pages(&self, call: &Call<'_>, selection: &Selection, mut range: Range, limit: usize) -> Result<Listed> {
-        let mut listed = Listed::default();
-        loop {
-            range.limit = match (selection.is_empty(), limit) {
-                (true, limit) => limit,
-                (false, _) => CHUNK,
-            };
-            let page = call.kind.storage.list(call.kind.resource(), range.clone()).await?;
-            listed.revision = page.revision;
-            // All further pages must agree with the first.
-            range.at = Some(page.revision);
-            range.after = page.items.last().map(|last| (last.namespace.to_string(), last.name.to_string()));
-            let mut items = page.items.into_iter();
-            for item in items.by_ref() {
-                if selection.matches(&item.body)? {
-                    listed.items.push(item);
-                    if limit > 0 && listed.items.len() == limit {
-                        break;
-                    }
-                }
-            }
-            let full = limit > 0 && listed.items.len() == limit;
-            let more = page.more || items.next().is_some();
-            if full || !more {
-                listed.continue_token = (full && more).then(String::new);
-                return Ok(listed);
-            }
-        }
-    }
-
     /// How many objects come after a page; unknown when a selector picks some.
-    async fn remaining(
-        &self,
-        call: &Call<'_>,
-        selection: &Selection,
-        left: Option<i64>,
-        shown: usize,
-    ) -> Result<Option<i64>> {
-        if !selection.is_empty() {
+    async fn remaining(&self, pages: &Pages, left: Option<i64>, shown: usize) -> Result<Option<i64>> {
+        if !pages.selection.is_empty() {
             return Ok(None);
         }
         let before = match left {
             Some(left) => left,
-            None => call.kind.storage.count(call.kind.resource(), call.namespace).await?,
+            None => pages.kind.storage.count(pages.kind.resource(), &pages.range.namespace).await?,
         };
         Ok(Some(before.saturating_sub(shown as i64).max(1)))
+    }
+}
+
+impl Pages {
+    /// The kind of the objects.
+    pub fn kind(&self) -> &Arc<RegisteredKind> {
+        &self.kind
+    }
+
+    /// The revision of all pages; 0 as long as the first has not been read.
+    pub fn revision(&self) -> Revision {
+        self.past.as_ref().map_or(0, Past::revision)
+    }
+
+    /// The next objects, at least one; `None` when there are no more.
+    ///
+    /// # Errors
+    /// `Expired` when compaction overtook the reader.
+    pub async fn next(&mut self) -> Result<Option<Vec<Stored>>> {
+        while !self.over {
+            let page = self.read(usize::MAX).await?;
+            if !page.is_empty() {
+                return Ok(Some(page));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What one query finds, perhaps nothing. More than `wanted` are not needed, but may come.
+    async fn read(&mut self, wanted: usize) -> Result<Vec<Stored>> {
+        let (storage, resource) = (&*self.kind.storage, self.kind.resource());
+        self.range.limit = if self.selection.is_empty() { self.rows.min(wanted) } else { self.rows };
+        let (mut items, more) = match &mut self.past {
+            Some(past) => past.page(storage, resource, &mut self.range).await?,
+            None => {
+                let page = storage.list(resource, self.range.clone()).await?;
+                self.past = Some(Past::new(self.db.clone(), page.revision));
+                self.range.after = page.items.last().map(|last| (last.namespace.to_string(), last.name.to_string()));
+                (page.items, page.more)
+            }
+        };
+        self.over = !more;
+        let bytes: usize = items.iter().map(|item| item.body.len()).sum();
+        if bytes > 0 {
+            // The next objects are likely to be about as large as these.
+            self.rows = (items.len() * PAGE_BYTES / bytes).clamp(1, MOST_ROWS);
+        }
+        if !self.selection.is_empty() {
+            let selected = |item: &Stored| self.selection.matches(&item.body);
+            let verdicts = items.iter().map(selected).collect::<Result<Vec<_>>>()?;
+            let mut verdicts = verdicts.into_iter();
+            items.retain(|_| verdicts.next().unwrap_or(false));
+        }
+        Ok(items)
     }
 }
 

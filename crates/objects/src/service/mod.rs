@@ -20,7 +20,7 @@ use mcplane_db::{Db, audit};
 use serde_json::Value;
 
 pub use delete::{DeleteOptions, Deleted, Propagation};
-pub use list::{ListOptions, Listed, VersionMatch};
+pub use list::{ListOptions, Listed, Pages, VersionMatch};
 pub use patch::Patch;
 pub use watch::{Event, EventType, Watch, WatchOptions};
 
