@@ -3,6 +3,7 @@
 
 mod body;
 mod discovery;
+mod list;
 mod openapi;
 mod openapi_v2;
 mod params;

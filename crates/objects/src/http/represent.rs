@@ -72,9 +72,9 @@ impl<'a> Representation<'a> {
     pub(super) fn object(&self, code: StatusCode, object: &Stored, warnings: &[String]) -> Result<Response> {
         let text = match self.accept {
             Accept::Table => {
-                let rows = table::rows(&self.kind, &self.api_version, std::slice::from_ref(object), self.include)?;
+                let row = table::row(&self.kind, &self.api_version, object, self.include)?;
                 let revision = json!({"resourceVersion": object.revision.to_string()});
-                table::render(&self.kind, revision, &rows, true)
+                table::render(&self.kind, &revision, Some(&row), true)
             }
             _ => self.text(object)?,
         };
@@ -111,8 +111,8 @@ impl<'a> Representation<'a> {
         if self.accept != Accept::Table {
             return self.text(object);
         }
-        let rows = table::rows(&self.kind, &self.api_version, std::slice::from_ref(object), self.include)?;
-        Ok(table::render(&self.kind, json!({"resourceVersion": object.revision.to_string()}), &rows, first))
+        let row = table::row(&self.kind, &self.api_version, object, self.include)?;
+        Ok(table::render(&self.kind, &json!({"resourceVersion": object.revision.to_string()}), Some(&row), first))
     }
 
     /// The object of a bookmark.
@@ -125,13 +125,14 @@ impl<'a> Representation<'a> {
             Accept::PartialObjectMetadata | Accept::PartialObjectMetadataList => {
                 ("meta.k8s.io/v1", "PartialObjectMetadata")
             }
-            Accept::Table => return table::render(&self.kind, metadata, &[], false),
+            Accept::Table => return table::render(&self.kind, &metadata, None, false),
             _ => (self.api_version.as_str(), self.kind.kind),
         };
         json!({"apiVersion": api_version, "kind": kind, "metadata": metadata}).to_string()
     }
 
-    pub(super) fn list(&self, listed: &Listed) -> Result<Response> {
+    /// The text of a list up to its items; of `listed`, they alone do not matter.
+    pub(super) fn begin_list(&self, text: &mut String, listed: &Listed) -> Result<()> {
         let mut metadata = Map::from_iter([("resourceVersion".to_owned(), listed.revision.to_string().into())]);
         if let Some(token) = &listed.continue_token {
             metadata.insert("continue".to_owned(), token.as_str().into());
@@ -140,56 +141,80 @@ impl<'a> Representation<'a> {
             metadata.insert("remainingItemCount".to_owned(), remaining.into());
         }
         let metadata = Value::Object(metadata);
-        let text = match self.accept {
+        let list = format!("{}List", self.kind.kind);
+        let (kind, api_version) = match self.accept {
             Accept::Table => {
-                let rows = table::rows(&self.kind, &self.api_version, &listed.items, self.include)?;
-                table::render(&self.kind, metadata, &rows, true)
+                table::begin(text, &self.kind, &metadata, true);
+                return Ok(());
+            }
+            Accept::Yaml => {
+                let head = json!({"kind": list, "apiVersion": self.api_version, "metadata": metadata});
+                text.push_str(&serde_norway::to_string(&head).map_err(Error::internal)?);
+                text.push_str("items:");
+                return Ok(());
             }
             Accept::PartialObjectMetadata | Accept::PartialObjectMetadataList => {
-                items("meta.k8s.io/v1", "PartialObjectMetadataList", &metadata, listed, partial)?
+                ("PartialObjectMetadataList", "meta.k8s.io/v1")
             }
-            _ => {
-                let kind = format!("{}List", self.kind.kind);
-                items(&self.api_version, &kind, &metadata, listed, |text, body| {
-                    object::serve_into(text, &self.api_version, self.kind.kind, body);
-                    Ok(())
-                })?
-            }
+            _ => (list.as_str(), self.api_version.as_str()),
         };
-        self.respond(StatusCode::OK, text)
+        text.push_str(&format!(
+            "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},\"items\":["
+        ));
+        Ok(())
+    }
+
+    /// Adds items to a list; `first` if there are none yet.
+    pub(super) fn list_items(&self, text: &mut String, items: &[Stored], first: bool) -> Result<()> {
+        if self.accept == Accept::Yaml {
+            let parse = |item: &Stored| object::parse_as(&self.api_version, self.kind.kind, &item.body);
+            let objects = items.iter().map(parse).collect::<Result<Vec<Value>>>()?;
+            if first && !objects.is_empty() {
+                text.push('\n');
+            }
+            if !objects.is_empty() {
+                text.push_str(&serde_norway::to_string(&objects).map_err(Error::internal)?);
+            }
+            return Ok(());
+        }
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 || !first {
+                text.push(',');
+            }
+            match self.accept {
+                Accept::Table => {
+                    let row = table::row(&self.kind, &self.api_version, item, self.include)?;
+                    text.push_str(&row.to_string());
+                }
+                Accept::PartialObjectMetadata | Accept::PartialObjectMetadataList => partial(text, &item.body)?,
+                _ => object::serve_into(text, &self.api_version, self.kind.kind, &item.body),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a list.
+    pub(super) fn end_list(&self, text: &mut String, empty: bool) {
+        text.push_str(match (self.accept, empty) {
+            (Accept::Yaml, true) => " []\n",
+            (Accept::Yaml, false) => "",
+            _ => "]}",
+        });
     }
 
     fn respond(&self, code: StatusCode, text: String) -> Result<Response> {
-        if self.accept == Accept::Yaml {
-            let value: Value = serde_json::from_str(&text).map_err(Error::internal)?;
-            let yaml = serde_norway::to_string(&value).map_err(Error::internal)?;
-            return Ok((code, [(header::CONTENT_TYPE, codec::YAML)], yaml).into_response());
+        if self.accept != Accept::Yaml {
+            return self.stream(code, text.into());
         }
-        let response = Response::builder().status(code).header(header::CONTENT_TYPE, self.accept.content_type());
-        response.body(Body::from(text)).map_err(Error::internal)
+        let value: Value = serde_json::from_str(&text).map_err(Error::internal)?;
+        self.stream(code, serde_norway::to_string(&value).map_err(Error::internal)?.into())
     }
-}
 
-fn items(
-    api_version: &str,
-    kind: &str,
-    metadata: &Value,
-    listed: &Listed,
-    mut push: impl FnMut(&mut String, &str) -> Result<()>,
-) -> Result<String> {
-    let size: usize = listed.items.iter().map(|item| item.body.len() + 64).sum();
-    let mut text = String::with_capacity(size + 256);
-    text.push_str(&format!(
-        "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},\"items\":["
-    ));
-    for (index, item) in listed.items.iter().enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        push(&mut text, &item.body)?;
+    /// A response with this body, which is in the chosen representation.
+    pub(super) fn stream(&self, code: StatusCode, body: Body) -> Result<Response> {
+        let response = Response::builder().status(code).header(header::CONTENT_TYPE, self.accept.content_type());
+        response.body(body).map_err(Error::internal)
     }
-    text.push_str("]}");
-    Ok(text)
 }
 
 /// The metadata of stored text, as `PartialObjectMetadata`; the rest is skipped, not built.

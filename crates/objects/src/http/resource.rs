@@ -11,9 +11,9 @@ use mcplane_core::{Context, Error, Grant, Result, authz};
 use super::params::Params;
 use super::path::ResourcePath;
 use super::represent::{self, Representation};
-use super::{Door, Failure, Route, body, discovery, stream};
+use super::{Door, Failure, Route, body, discovery, list, stream};
 use crate::kind::{RegisteredKind, Registry};
-use crate::service::Deleted;
+use crate::service::{Deleted, Listed};
 use crate::subresource::Action;
 
 pub(super) async fn handle(
@@ -104,9 +104,13 @@ impl Call {
     }
 
     async fn list(&self, grant: &Grant, headers: &HeaderMap) -> Result<Response> {
-        let show = self.representation(headers)?;
-        let listed = self.door.objects.list(grant, &self.path.version, &self.params.list_options()?).await?;
-        show.list(&listed)
+        let (show, options) = (self.representation(headers)?, self.params.list_options()?);
+        let objects = &self.door.objects;
+        if options.limit == 0 {
+            return list::paged(show.into_owned(), objects.pages(grant, &self.path.version, &options)?).await;
+        }
+        // How a limited list goes on is told before its items, but known after them.
+        list::whole(&show, &objects.list(grant, &self.path.version, &options).await?)
     }
 
     async fn watch(&self, grant: &Grant, headers: &HeaderMap) -> Result<Response> {
@@ -166,13 +170,10 @@ impl Call {
         }
         let bytes = body::read(body, self.door.max_body).await?;
         let options = self.params.delete_options(body::delete_options(headers, &bytes)?.as_ref())?;
-        let list = self.params.list_options()?;
-        let items = self.door.objects.delete_collection(grant, &self.path.version, &list, &options).await?;
-        show.list(&crate::service::Listed {
-            items,
-            revision: self.door.objects.db().feed().revision(),
-            ..Default::default()
-        })
+        let selected = self.params.list_options()?;
+        let items = self.door.objects.delete_collection(grant, &self.path.version, &selected, &options).await?;
+        let revision = self.door.objects.db().feed().revision();
+        list::whole(&show, &Listed { items, revision, ..Listed::default() })
     }
 
     async fn act(&self, grant: &Grant, action: &Action, headers: &HeaderMap, body: Body) -> Result<Response> {

@@ -20,25 +20,22 @@ fn columns(kind: &RegisteredKind) -> &[Column] {
     if kind.columns.is_empty() { &[AGE] } else { kind.columns }
 }
 
-pub(super) fn rows(kind: &RegisteredKind, api_version: &str, items: &[Stored], include: Include) -> Result<Vec<Value>> {
-    let row = |item: &Stored| {
-        let object = object::parse_as(api_version, kind.kind, &item.body)?;
-        let cells = columns(kind).iter().map(|column| cell(column, &object));
-        let name = kind.name_column.then(|| object.name().into());
-        let cells: Vec<Value> = name.into_iter().chain(cells).collect();
-        let mut row = json!({ "cells": cells });
-        match include {
-            Include::Nothing => {}
-            Include::Metadata => {
-                row["object"] = json!({
-                    "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"],
-                });
-            }
-            Include::Object => row["object"] = object,
+pub(super) fn row(kind: &RegisteredKind, api_version: &str, item: &Stored, include: Include) -> Result<Value> {
+    let object = object::parse_as(api_version, kind.kind, &item.body)?;
+    let cells = columns(kind).iter().map(|column| cell(column, &object));
+    let name = kind.name_column.then(|| object.name().into());
+    let cells: Vec<Value> = name.into_iter().chain(cells).collect();
+    let mut row = json!({ "cells": cells });
+    match include {
+        Include::Nothing => {}
+        Include::Metadata => {
+            row["object"] = json!({
+                "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"],
+            });
         }
-        Ok(row)
-    };
-    items.iter().map(row).collect()
+        Include::Object => row["object"] = object,
+    }
+    Ok(row)
 }
 
 /// Dates are shown as the time since then.
@@ -77,7 +74,17 @@ fn age(seconds: i64) -> String {
     }
 }
 
-pub(super) fn render(kind: &RegisteredKind, metadata: Value, rows: &[Value], with_columns: bool) -> String {
+/// A whole table, of one row or none.
+pub(super) fn render(kind: &RegisteredKind, metadata: &Value, row: Option<&Value>, with_columns: bool) -> String {
+    let mut text = String::new();
+    begin(&mut text, kind, metadata, with_columns);
+    text.push_str(&row.map(Value::to_string).unwrap_or_default());
+    text.push_str("]}");
+    text
+}
+
+/// The text of a table up to its rows.
+pub(super) fn begin(text: &mut String, kind: &RegisteredKind, metadata: &Value, with_columns: bool) {
     let name = json!({
         "name": "Name", "type": "string", "format": "name", "priority": 0,
         "description": "Name must be unique within a namespace.",
@@ -89,11 +96,11 @@ pub(super) fn render(kind: &RegisteredKind, metadata: Value, rows: &[Value], wit
     });
     let columns: Vec<Value> =
         if with_columns { kind.name_column.then_some(name).into_iter().chain(others).collect() } else { vec![] };
-    json!({
-        "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
-        "columnDefinitions": columns, "rows": rows,
-    })
-    .to_string()
+    text.push_str(&format!(
+        "{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{metadata},\
+         \"columnDefinitions\":{},\"rows\":[",
+        Value::from(columns)
+    ));
 }
 
 #[cfg(test)]

@@ -180,11 +180,6 @@ impl Objects {
 }
 
 impl Pages {
-    /// The kind of the objects.
-    pub fn kind(&self) -> &Arc<RegisteredKind> {
-        &self.kind
-    }
-
     /// The revision of all pages; 0 as long as the first has not been read.
     pub fn revision(&self) -> Revision {
         self.past.as_ref().map_or(0, Past::revision)

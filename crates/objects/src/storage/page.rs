@@ -89,6 +89,7 @@ impl Past {
     ) -> Result<(Vec<Stored>, bool)> {
         let Page { mut items, revision, mut more } = storage.list(resource, range.clone()).await?;
         let mut end = items.last().filter(|_| more).map(place);
+        let mut before = Vec::new();
         if revision > self.seen || !self.changed.is_empty() {
             let mut snapshot = self.db.snapshot().await?;
             let (_, compacted) = snapshot.revisions().await?;
@@ -96,20 +97,22 @@ impl Past {
                 return Err(Error::Expired(format!("too old resource version: {} ({compacted})", self.at)));
             }
             self.look(&mut snapshot, resource, range, revision).await?;
-            let mut gone = Vec::new();
+            let mut gone: Vec<(Place, Revision)> = Vec::new();
             while let Some(entry) = self.changed.first_entry()
                 && end.as_ref().is_none_or(|end| entry.key() <= end)
             {
                 if range.limit > 0 && gone.len() == range.limit {
                     // Where very much changed, the page ends early.
-                    end = gone.last().map(|(place, _): &(Place, Revision)| place.clone());
-                    more = true;
+                    (end, more) = (gone.last().map(|(place, _)| place.clone()), true);
                     break;
                 }
                 gone.push(entry.remove_entry());
             }
-            items.retain(|item| item.revision <= self.at && end.as_ref().is_none_or(|end| place(item) <= *end));
-            items.extend(self.states(&mut snapshot, storage, resource, gone).await?);
+            before = self.states(&mut snapshot, storage, resource, gone).await?;
+        }
+        items.retain(|item| item.revision <= self.at && end.as_ref().is_none_or(|end| place(item) <= *end));
+        if !before.is_empty() {
+            items.extend(before);
             items.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         }
         if let Some((namespace, name)) = end {
