@@ -1,7 +1,10 @@
 //! Lists: selectors, pages, revisions.
 
+use axum::body::{Body, BodyDataStream, HttpBody as _};
+use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::rig::{Api, CONFIG_MAPS, Store, cm, encoded, revision_of, text};
@@ -208,4 +211,134 @@ pub(crate) async fn forged_tokens_are_refused(store: Store) {
     }
     let odd = get(&json!({"at": now, "after": ["ns", "a\u{0}"], "left": null})).await;
     assert!([200, 400].contains(&odd.status), "{}", odd.text());
+}
+
+/// So many objects that no list of them is sent whole.
+const MANY: usize = 1500;
+
+async fn fill(api: &Api) {
+    let text = "x".repeat(2000);
+    let create = |number: usize| {
+        let object = json!({"metadata": {"name": format!("o{number:04}")}, "data": {"k": text}});
+        async move { api.post(CONFIG_MAPS, &object).await.is(201) }
+    };
+    futures::stream::iter((0..MANY).map(create)).buffer_unordered(50).collect::<Vec<_>>().await;
+}
+
+/// Begins a list of which the server is to know no length.
+async fn begin(api: &Api, path: &str, accept: &str) -> BodyDataStream {
+    let request = Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
+    let response = api.request(request).await;
+    assert_eq!((response.status().as_u16(), response.body().size_hint().exact()), (200, None));
+    response.into_body().into_data_stream()
+}
+
+/// The rest of a list, and the error that broke it off. `between` has its turn after each piece.
+async fn rest(mut list: BodyDataStream, mut between: impl AsyncFnMut(usize)) -> (Vec<u8>, usize, Option<axum::Error>) {
+    let mut text = Vec::new();
+    for pieces in 0.. {
+        match list.next().await {
+            Some(Ok(piece)) => text.extend_from_slice(&piece),
+            Some(Err(error)) => return (text, pieces, Some(error)),
+            None => return (text, pieces, None),
+        }
+        between(pieces).await;
+    }
+    unreachable!("no list is that long")
+}
+
+pub(crate) async fn long_lists_stream_at_one_revision(store: Store) {
+    let api = store.start().await;
+    fill(&api).await;
+    let (revision, truth) = pages(&api, CONFIG_MAPS, 250, async |_| ()).await;
+    assert_eq!(truth.len(), MANY);
+    let list = begin(&api, CONFIG_MAPS, "application/json").await;
+    // While it is read, objects before, on and behind each page change, come and go; one changes and goes, one goes and
+    // comes again, and of those to come more go than a page holds.
+    let (text, pieces, error) = rest(list, async |piece| {
+        for number in [3, 500, 700, 1100, 1499] {
+            api.config_map(&format!("o{number:04}-new{piece}"), &json!({})).await;
+            api.merge(&cm(&format!("o{number:04}")), &json!({"data": {"l": piece.to_string()}})).await;
+        }
+        match piece {
+            0 => {
+                api.merge(&cm("o1490"), &json!({"data": {"k": "changed"}})).await.is(200);
+                api.delete(&cm("o1490")).await.is(200);
+                api.delete(&cm("o1491")).await.is(200);
+                api.config_map("o1491", &json!({})).await;
+                let some = (701..1099).map(|number| cm(&format!("o{number:04}")));
+                futures::stream::iter(some)
+                    .for_each_concurrent(50, async |path| drop(api.delete(&path).await.is(200)))
+                    .await;
+            }
+            1 => {
+                api.delete(&cm("o0000")).await.is(200);
+                api.delete(&cm("o1499")).await.is(200);
+            }
+            _ => {}
+        }
+    })
+    .await;
+    assert!(error.is_none() && pieces > 3, "{pieces} pieces, {error:?}");
+    assert!(
+        text.starts_with(
+            format!(
+                r#"{{"kind":"ConfigMapList","apiVersion":"v1","metadata":{{"resourceVersion":"{revision}"}},"items":["#
+            )
+            .as_bytes()
+        )
+    );
+    let list: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!((revision_of(&list), &list["items"]), (revision, &json!(truth)));
+
+    // The same past, asked for by its revision, in all representations.
+    let exact = format!("{CONFIG_MAPS}?resourceVersion={revision}&resourceVersionMatch=Exact");
+    let of = |kind: &str| format!("application/json;as={kind};v=v1;g=meta.k8s.io");
+    for (accept, items, name) in [
+        ("application/json".to_owned(), "/items", "/metadata/name"),
+        ("application/yaml".to_owned(), "/items", "/metadata/name"),
+        (of("PartialObjectMetadataList"), "/items", "/metadata/name"),
+        (of("Table"), "/rows", "/cells/0"),
+    ] {
+        let list = begin(&api, &exact, &accept).await;
+        let (text, _, error) = rest(list, async |_| ()).await;
+        assert!(error.is_none(), "{accept}: {error:?}");
+        let list: Value = match accept.ends_with("yaml") {
+            true => serde_norway::from_slice(&text).unwrap(),
+            false => serde_json::from_slice(&text).unwrap(),
+        };
+        assert_eq!(revision_of(&list), revision, "{accept}");
+        let items = list.pointer(items).and_then(Value::as_array).unwrap();
+        let names: Vec<&Value> = items.iter().map(|item| item.pointer(name).unwrap()).collect();
+        let wanted: Vec<&Value> = truth.iter().map(|item| &item["metadata"]["name"]).collect();
+        assert_eq!(names, wanted, "{accept}");
+    }
+
+    // What fits is sent whole, with its length.
+    for query in ["?limit=5", "?fieldSelector=metadata.name%3Do0001", "?labelSelector=none"] {
+        let request = Request::get(format!("{CONFIG_MAPS}{query}")).body(Body::empty()).unwrap();
+        let length = api.request(request).await.body().size_hint().exact();
+        assert!(length.is_some_and(|length| length > 50), "{query}: {length:?}");
+    }
+}
+
+pub(crate) async fn an_interrupted_list_is_no_list(store: Store) {
+    let api = store.start().await;
+    fill(&api).await;
+    for accept in ["application/json", "application/json;as=Table;v=v1;g=meta.k8s.io"] {
+        let list = begin(&api, &format!("{CONFIG_MAPS}?includeObject=Object"), accept).await;
+        let (text, pieces, error) = rest(list, async |_| {
+            api.merge(&cm("o1499"), &json!({"data": {"l": api.revision().to_string()}})).await.is(200);
+            api.db.compact_to(api.revision()).await.unwrap();
+        })
+        .await;
+        assert!(error.is_some_and(|error| error.to_string().contains("too old resource version")), "{pieces}");
+        assert!(!text.is_empty() && serde_json::from_slice::<Value>(&text).is_err(), "{accept}");
+    }
+    // Nothing was sent yet: then an error is answered as one.
+    let past = format!("{CONFIG_MAPS}?resourceVersion={}&resourceVersionMatch=Exact", api.revision() - 1);
+    api.get(&past).await.refused(410, "Expired");
+    // Who goes away leaves nothing behind that holds the database open.
+    drop(begin(&api, CONFIG_MAPS, "application/json").await);
+    api.stop().await;
 }

@@ -75,6 +75,8 @@ const CASES: &[(&str, Case)] = cases![
         a_compacted_past_is_expired,
         revisions_mean_what_they_mean_in_kubernetes,
         forged_tokens_are_refused,
+        long_lists_stream_at_one_revision,
+        an_interrupted_list_is_no_list,
     },
     model::{ every_past_list_is_exact },
     representations::{ tables, metadata_alone, yaml, nothing_else },
