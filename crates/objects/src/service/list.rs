@@ -214,9 +214,9 @@ impl Pages {
         };
         self.over = !more;
         let bytes: usize = items.iter().map(|item| item.body.len()).sum();
-        if bytes > 0 {
-            // The next objects are likely to be about as large as these.
-            self.rows = (items.len() * PAGE_BYTES / bytes).clamp(1, MOST_ROWS);
+        // The next objects are likely to be about as large as these.
+        if let Some(rows) = (items.len() * PAGE_BYTES).checked_div(bytes) {
+            self.rows = rows.clamp(1, MOST_ROWS);
         }
         if !self.selection.is_empty() {
             let selected = |item: &Stored| self.selection.matches(&item.body);

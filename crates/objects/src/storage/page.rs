@@ -54,7 +54,8 @@ const START: usize = 64;
 /// queries, and changes since the revision are taken back. To look for those anew with each page would cost pages ×
 /// changes; this reader remembers how far it has looked, so that it sees each change once. What it holds is bounded by the
 /// range at that revision: a place, no text, for each object there that it has yet to come to and that changed meanwhile.
-/// Objects that did not exist then are not held, however many come and go.
+/// Objects that did not exist then are not held, however many come and go. Only a continue token, which is all that is left
+/// of a reader between two requests, has a new one look again.
 #[derive(Debug)]
 pub(crate) struct Past {
     db: Db,
