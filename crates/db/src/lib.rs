@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod audit;
+mod batch;
 mod compact;
 mod connection;
 mod error;
@@ -13,6 +14,7 @@ mod subscription;
 mod tx;
 mod writer;
 
+pub use batch::Batch;
 pub use compact::Compactor;
 pub use feed::{Change, Feed, Operation, Revision};
 pub use open::{Db, Snapshot, StoreUrl};

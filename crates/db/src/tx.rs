@@ -9,12 +9,15 @@ use futures::future::BoxFuture;
 use mcplane_core::{Error, Result};
 
 use crate::audit;
+use crate::batch::Batch;
 use crate::connection::WriteConnection;
 use crate::feed::{self, Change, Feed, Operation, Revision};
-use crate::sql::{Arg, Dialect, Row, runs, values};
+use crate::sql::{Arg, Dialect, Row, values};
 
 /// Bytes of changes that one transaction gathers before it takes no further unit.
 const FULL: usize = 16 << 20;
+/// Keys that one query joins at most; a power of two.
+const KEYS: usize = 128;
 
 pub(crate) type Unit = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<()>> + Send>;
 
@@ -25,10 +28,14 @@ pub(crate) type Unit = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Resul
 pub struct Tx {
     connection: WriteConnection,
     feed: Arc<Feed>,
-    /// Something was done since the savepoint that a failing unit is rolled back to.
+    /// Something was done since the point that a failing unit is rolled back to.
     used: bool,
+    /// That point is the savepoint, not the beginning of the transaction.
+    savepoint: bool,
     /// A statement of the current unit failed, or was abandoned half-way.
     failed: bool,
+    /// The head row as it was read with the beginning of the transaction.
+    begun_at: Option<Row>,
     head: Option<Head>,
     changes: Vec<Change>,
     bytes: usize,
@@ -87,25 +94,34 @@ impl Tx {
         Ok(())
     }
 
-    /// Runs a statement for many rows at once: `before VALUES (…),(…) after`, each row of `columns` arguments;
-    /// `before` and `after` hold no placeholder.
-    pub async fn execute_rows(&mut self, before: &str, columns: usize, args: Vec<Arg>, after: &str) -> Result<()> {
-        let mut args = args.into_iter();
-        for run in runs(args.len() / columns) {
-            let sql = format!("{before} VALUES {} {after}", values(self.dialect(), run, columns));
-            self.execute(sql, args.by_ref().take(run * columns).collect()).await?;
+    /// Runs the statements of a batch.
+    pub async fn execute_batch(&mut self, batch: Batch) -> Result<()> {
+        for (sql, args) in batch.texts() {
+            self.execute(sql, args).await?;
         }
         Ok(())
     }
 
+    /// Runs a statement for many rows at once: `before VALUES (…),(…) after`, each row of `columns` arguments;
+    /// `before` and `after` hold no placeholder.
+    pub async fn execute_rows(&mut self, before: &str, columns: usize, args: Vec<Arg>, after: &str) -> Result<()> {
+        let mut batch = Batch::new(self.dialect());
+        batch.rows(before, columns, args, after);
+        self.execute_batch(batch).await
+    }
+
     /// Runs a query that joins a list of keys: `WITH list AS (VALUES (…),(…)) query`, where `list` names the table and its
-    /// columns, as in `k(a, b)`, each key of `columns` arguments; `query` holds no placeholder.
+    /// columns, as in `k(a, b)`, each key of `columns` texts; `query` holds no placeholder. Keys of nulls are added to the
+    /// list so that its lengths, and with them the texts to prepare, are few.
     pub async fn fetch_by_keys(&mut self, list: &str, columns: usize, args: Vec<Arg>, query: &str) -> Result<Vec<Row>> {
-        let mut args = args.into_iter();
         let mut rows = Vec::new();
-        for run in runs(args.len() / columns) {
-            let sql = format!("WITH {list} AS (VALUES {}) {query}", values(self.dialect(), run, columns));
-            rows.extend(self.fetch(sql, args.by_ref().take(run * columns).collect()).await?);
+        let mut args = args.into_iter().peekable();
+        while args.peek().is_some() {
+            let mut run: Vec<Arg> = args.by_ref().take(KEYS * columns).collect();
+            let keys = (run.len() / columns).next_power_of_two();
+            run.resize_with(keys * columns, || Arg::OptionalText(None));
+            let sql = format!("WITH {list} AS (VALUES {}) {query}", values(self.dialect(), keys, columns));
+            rows.extend(self.fetch(sql, run).await?);
         }
         Ok(rows)
     }
@@ -116,12 +132,17 @@ impl Tx {
         if self.head.is_some() {
             return Ok(());
         }
-        let sql = match self.dialect() {
-            Dialect::Sqlite => "SELECT revision, audit_sequence, audit_hash FROM head",
-            Dialect::Postgres => "SELECT revision, audit_sequence, audit_hash FROM head FOR UPDATE",
+        let row = match self.begun_at.take() {
+            Some(row) => Some(row),
+            None => {
+                let sql = match self.dialect() {
+                    Dialect::Sqlite => "SELECT revision, audit_sequence, audit_hash FROM head",
+                    Dialect::Postgres => "SELECT revision, audit_sequence, audit_hash FROM head FOR UPDATE",
+                };
+                self.fetch(sql, vec![]).await?.into_iter().next()
+            }
         };
-        let rows = self.fetch(sql, vec![]).await?;
-        let row = rows.first().ok_or_else(|| Error::internal("the head row is missing"))?;
+        let row = row.ok_or_else(|| Error::internal("the head row is missing"))?;
         let head = Head { revision: row.int(0)?, audit_sequence: row.int(1)?, audit_hash: row.text(2)?.into() };
         self.catch_up(head.revision).await?;
         self.head = Some(head);
@@ -196,7 +217,9 @@ impl Tx {
             connection,
             feed,
             used: false,
+            savepoint: false,
             failed: false,
+            begun_at: None,
             head: None,
             changes: Vec::new(),
             bytes: 0,
@@ -207,26 +230,21 @@ impl Tx {
 
     /// Begins a group; `in_doubt` when the answer to the last commit was lost, so that its changes may need publishing.
     pub(crate) async fn begin(&mut self, now: i64, in_doubt: bool) -> Result<()> {
-        self.head = None;
         self.changes.clear();
         self.bytes = 0;
         self.audit.clear();
         self.used = false;
         self.failed = false;
         self.now = now;
-        let sql = match self.dialect() {
-            Dialect::Sqlite => "BEGIN IMMEDIATE; SAVEPOINT unit",
-            Dialect::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SAVEPOINT unit",
-        };
         self.connection.connect().await?;
-        if let Err(error) = self.connection.control(sql).await {
+        if let Err(error) = self.begin_transaction().await {
             self.connection.discard();
             if self.dialect() == Dialect::Sqlite {
                 return Err(error);
             }
             // The connection may have died while idle. Nothing was asked of it, so asking again repeats nothing.
             self.connection.connect().await?;
-            self.connection.control(sql).await?;
+            self.begin_transaction().await?;
         }
         if in_doubt {
             self.lock().await?;
@@ -235,10 +253,27 @@ impl Tx {
         Ok(())
     }
 
+    async fn begin_transaction(&mut self) -> Result<()> {
+        self.savepoint = false;
+        self.head = None;
+        self.begun_at = None;
+        match self.dialect() {
+            // Here the lock is taken by beginning, and a hop to SQLite's thread is saved by asking at once.
+            Dialect::Sqlite => {
+                let sql = "BEGIN IMMEDIATE; SELECT revision, audit_sequence, audit_hash FROM head";
+                self.begun_at = self.connection.fetch(sql, vec![]).await?.into_iter().next();
+                Ok(())
+            }
+            Dialect::Postgres => self.connection.control("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await,
+        }
+    }
+
     /// Runs a unit so that its failure, or panic, undoes it alone. The outer error means that the group is lost.
     pub(crate) async fn run_unit(&mut self, unit: Unit) -> Result<Result<()>> {
         if std::mem::take(&mut self.used) {
-            self.connection.control("RELEASE unit; SAVEPOINT unit").await?;
+            let sql = if self.savepoint { "RELEASE unit; SAVEPOINT unit" } else { "SAVEPOINT unit" };
+            self.connection.control(sql).await?;
+            self.savepoint = true;
         }
         let (changes, bytes, audit, head) = (self.changes.len(), self.bytes, self.audit.len(), self.head.clone());
         let outcome = match AssertUnwindSafe(unit(self)).catch_unwind().await {
@@ -250,7 +285,7 @@ impl Tx {
             self.used = true;
             return Ok(outcome);
         }
-        if let Err(error) = self.connection.control("ROLLBACK TO unit").await {
+        if let Err(error) = self.undo(head).await {
             tracing::warn!(unit = ?outcome, "the transaction did not survive a failed unit of work");
             return Err(error);
         }
@@ -258,9 +293,20 @@ impl Tx {
         self.changes.truncate(changes);
         self.bytes = bytes;
         self.audit.truncate(audit);
-        // PostgreSQL gives up row locks taken after the savepoint: the next unit locks anew if this one did first.
-        self.head = head;
         Ok(outcome)
+    }
+
+    /// Back to before the unit, when the head row was `head`.
+    async fn undo(&mut self, head: Option<Head>) -> Result<()> {
+        if self.savepoint {
+            self.connection.control("ROLLBACK TO unit").await?;
+            // PostgreSQL gives up row locks taken after the savepoint: the next unit locks anew if this one did first.
+            self.head = head;
+            return Ok(());
+        }
+        // Nothing was done before: a savepoint, which each group would pay for, is not needed.
+        self.connection.control("ROLLBACK").await?;
+        self.begin_transaction().await
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -269,25 +315,35 @@ impl Tx {
 
     /// Makes everything durable, and then public.
     pub(crate) async fn commit(&mut self) -> Result<()> {
-        self.flush().await?;
+        let mut batch = self.gathered().await?;
         if let Some(head) = &self.head {
             self.feed.promise(head.revision);
         }
-        self.connection.control("COMMIT").await?;
+        match self.dialect() {
+            Dialect::Sqlite => {
+                batch.commit();
+                self.execute_batch(batch).await?;
+            }
+            Dialect::Postgres => {
+                self.execute_batch(batch).await?;
+                self.connection.control("COMMIT").await?;
+            }
+        }
         self.feed.publish(std::mem::take(&mut self.changes));
         Ok(())
     }
 
-    /// Writes what the units gathered: once for the whole group.
-    async fn flush(&mut self) -> Result<()> {
+    /// What writes what the units gathered: once for the whole group.
+    async fn gathered(&mut self) -> Result<Batch> {
+        let mut batch = Batch::new(self.dialect());
         if self.changes.is_empty() && self.audit.is_empty() {
-            return Ok(());
+            return Ok(batch);
         }
         self.lock().await?;
         let Some(mut head) = self.head.clone() else { return Err(Error::internal("the head row is not locked")) };
         let mut args = Vec::with_capacity(self.changes.len() * 8);
         self.changes.iter().for_each(|change| change.push_args(&mut args));
-        self.execute_rows(&format!("INSERT INTO changes ({})", Change::COLUMNS), 8, args, "").await?;
+        batch.rows(&format!("INSERT INTO changes ({})", Change::COLUMNS), 8, args, "");
         let mut args = Vec::with_capacity(self.audit.len() * 13);
         for entry in std::mem::take(&mut self.audit) {
             let record = audit::Record::chain(head.audit_sequence + 1, self.now, entry, &head.audit_hash);
@@ -295,11 +351,10 @@ impl Tx {
             head.audit_hash = record.hash.as_str().into();
             record.into_args(&mut args);
         }
-        self.execute_rows(&format!("INSERT INTO audit ({})", audit::COLUMNS), 13, args, "").await?;
-        let sql = "UPDATE head SET revision = $1, audit_sequence = $2, audit_hash = $3";
+        batch.rows(&format!("INSERT INTO audit ({})", audit::COLUMNS), 13, args, "");
         let args = vec![Arg::from(head.revision), Arg::from(head.audit_sequence), Arg::from(head.audit_hash)];
-        self.execute(sql, args).await?;
-        Ok(())
+        batch.update("head", &["revision", "audit_sequence", "audit_hash"], args);
+        Ok(batch)
     }
 
     pub(crate) async fn roll_back(&mut self) {

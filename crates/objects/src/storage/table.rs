@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mcplane_core::{Error, Result};
-use mcplane_db::{Arg, Db, Operation, Row, Tx};
+use mcplane_db::{Arg, Batch, Db, Operation, Row, Tx};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Count, Effect, Expect, Key, Limit, Page, Range, Refusal, Storage, Stored, Write};
@@ -197,25 +197,29 @@ impl Group {
                 objects.entry(guard.clone()).or_default();
             }
         }
-        let args: Vec<Arg> = objects.keys().flat_map(key_args).collect();
-        let select = "SELECT o.namespace, o.name, o.revision, o.body, o.deleting, o.resource \
-                      FROM k CROSS JOIN objects o WHERE o.resource = k.resource AND o.namespace = k.namespace AND o.name = k.name";
-        for row in tx.fetch_by_keys("k(resource, namespace, name)", 3, args, select).await? {
-            let stored = stored(&row)?;
-            let key = Key::new(&row.text(5)?.into(), &stored.namespace, &stored.name);
-            let deleting = row.int(4)? != 0;
-            objects.insert(key, Some(Current { stored, deleting }));
-        }
         let mut counts: BTreeMap<(Arc<str>, Arc<str>), i64> = BTreeMap::new();
         for count in writes.iter().flat_map(|write| &write.counts) {
             counts.insert((Arc::clone(&count.namespace), Arc::clone(&count.name)), 0);
         }
-        let args: Vec<Arg> =
-            counts.keys().flat_map(|(ns, name)| [ns, name].map(|p| Arg::from(Arc::clone(p)))).collect();
-        let select = "SELECT c.namespace, c.name, c.value FROM k CROSS JOIN counters c \
-                      WHERE c.namespace = k.namespace AND c.name = k.name";
-        for row in tx.fetch_by_keys("k(namespace, name)", 2, args, select).await? {
-            counts.insert((row.text(0)?.into(), row.text(1)?.into()), row.int(2)?);
+        // One query for both: a key without a resource names a counter.
+        let mut args: Vec<Arg> = objects.keys().flat_map(key_args).collect();
+        args.extend(
+            counts.keys().flat_map(|(ns, name)| [Arg::from(""), Arc::clone(ns).into(), Arc::clone(name).into()]),
+        );
+        let select = "SELECT o.namespace, o.name, o.revision, o.body, o.deleting, o.resource \
+                      FROM k CROSS JOIN objects o WHERE o.resource = k.resource AND o.namespace = k.namespace AND o.name = k.name \
+                      UNION ALL SELECT c.namespace, c.name, c.value, '', 0, '' \
+                      FROM k CROSS JOIN counters c WHERE k.resource = '' AND c.namespace = k.namespace AND c.name = k.name";
+        for row in tx.fetch_by_keys("k(resource, namespace, name)", 3, args, select).await? {
+            let resource = row.text(5)?;
+            if resource.is_empty() {
+                counts.insert((row.text(0)?.into(), row.text(1)?.into()), row.int(2)?);
+                continue;
+            }
+            let stored = stored(&row)?;
+            let key = Key::new(&resource.into(), &stored.namespace, &stored.name);
+            let deleting = row.int(4)? != 0;
+            objects.insert(key, Some(Current { stored, deleting }));
         }
         Ok(Self { objects, touched: BTreeMap::new(), counts, counted: false })
     }
@@ -291,14 +295,15 @@ impl Group {
         let insert = "INSERT INTO objects (resource, namespace, name, revision, deleting, body)";
         let replace = "ON CONFLICT (resource, namespace, name) DO UPDATE \
                        SET revision = excluded.revision, deleting = excluded.deleting, body = excluded.body";
-        tx.execute_rows(insert, 6, puts, replace).await?;
-        tx.execute_rows("DELETE FROM objects WHERE (resource, namespace, name) IN (", 3, gone, ")").await?;
+        let mut batch = Batch::new(tx.dialect());
+        batch.rows(insert, 6, puts, replace);
+        batch.rows("DELETE FROM objects WHERE (resource, namespace, name) IN (", 3, gone, ")");
         if self.counted {
             let args =
                 self.counts.into_iter().flat_map(|((ns, name), value)| [ns.into(), name.into(), Arg::from(value)]);
             let replace = "ON CONFLICT (namespace, name) DO UPDATE SET value = excluded.value";
-            tx.execute_rows("INSERT INTO counters (namespace, name, value)", 3, args.collect(), replace).await?;
+            batch.rows("INSERT INTO counters (namespace, name, value)", 3, args.collect(), replace);
         }
-        Ok(())
+        tx.execute_batch(batch).await
     }
 }
