@@ -48,6 +48,18 @@ pub enum Error {
         /// Which precondition failed.
         message: String,
     },
+    /// There is no such thing, in the words of a protocol whose clients know them (404).
+    #[error("{0}")]
+    Missing(String),
+    /// A thing of that name exists, in the words of a protocol whose clients know them (409).
+    #[error("{0}")]
+    Exists(String),
+    /// The thing is in a state that does not allow the request, whoever asks (409).
+    #[error("{0}")]
+    WrongState(String),
+    /// The request is understood, and nothing here can do it (501).
+    #[error("{0}")]
+    Unsupported(String),
     /// The history that the request needs has been compacted (410, `Expired`).
     #[error("{0}")]
     Expired(String),
@@ -112,16 +124,17 @@ impl Error {
             Self::BadRequest(_) => 400,
             Self::Unauthorized(_) => 401,
             Self::Forbidden { .. } => 403,
-            Self::NotFound(_) | Self::NoSuchPath => 404,
+            Self::NotFound(_) | Self::Missing(_) | Self::NoSuchPath => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::NotAcceptable(_) => 406,
-            Self::AlreadyExists(_) | Self::Conflict { .. } => 409,
+            Self::AlreadyExists(_) | Self::Exists(_) | Self::Conflict { .. } | Self::WrongState(_) => 409,
             Self::Expired(_) => 410,
             Self::TooLarge(_) => 413,
             Self::UnsupportedMediaType(_) => 415,
             Self::Invalid { .. } => 422,
             Self::TooManyRequests { .. } => 429,
             Self::Internal(_) => 500,
+            Self::Unsupported(_) => 501,
             Self::Unavailable { .. } => 503,
             Self::Timeout(_) => 504,
         }

@@ -195,6 +195,14 @@ enum SnapshotRepr {
 }
 
 impl Snapshot {
+    /// Which database this is.
+    pub fn dialect(&self) -> Dialect {
+        match &self.0 {
+            SnapshotRepr::Sqlite(_) => Dialect::Sqlite,
+            SnapshotRepr::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
     /// One query.
     pub async fn fetch(&mut self, sql: impl Into<Cow<'static, str>>, args: Vec<Arg>) -> Result<Vec<Row>> {
         match &mut self.0 {

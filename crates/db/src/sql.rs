@@ -22,6 +22,24 @@ pub enum Dialect {
     Postgres,
 }
 
+impl Dialect {
+    /// `(SELECT …)` over the numbers of a list, bound at `$n` as [`Arg::list`] makes it; for `IN`.
+    pub fn numbers(self, n: usize) -> String {
+        match self {
+            Self::Sqlite => format!("(SELECT value FROM json_each(${n}))"),
+            Self::Postgres => format!("(SELECT value::bigint FROM jsonb_array_elements_text(${n}::jsonb))"),
+        }
+    }
+
+    /// `(SELECT …)` over the texts of a list, bound at `$n` as [`Arg::list`] makes it; for `IN`.
+    pub fn texts(self, n: usize) -> String {
+        match self {
+            Self::Sqlite => format!("(SELECT value FROM json_each(${n}))"),
+            Self::Postgres => format!("(SELECT value FROM jsonb_array_elements_text(${n}::jsonb))"),
+        }
+    }
+}
+
 /// A bound argument. Times are milliseconds, booleans 0 or 1: both databases agree on those.
 #[derive(Clone)]
 pub enum Arg {
@@ -39,6 +57,15 @@ pub enum Arg {
     Bytes(Vec<u8>),
     /// A text that may be absent.
     OptionalText(Option<Arc<str>>),
+}
+
+impl Arg {
+    /// A list of numbers or texts as one argument, read by [`Dialect::numbers`] and [`Dialect::texts`]: a statement has
+    /// one text however long the list is.
+    pub fn list<T: serde::Serialize>(items: &[T]) -> Self {
+        // Numbers and texts always have a JSON form.
+        Self::Text(serde_json::to_string(items).unwrap_or_default().into())
+    }
 }
 
 /// Values may be secret; only their kind is shown.

@@ -12,6 +12,7 @@ use mcplane_db::{Compactor, Db, StoreUrl};
 use mcplane_objects::http::{self, Door, PathGuard, Route};
 use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
+use mcplane_tracking::{self as tracking, Tracking};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{AuthMode, Config};
@@ -195,7 +196,12 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         shutdown: shutdown.clone(),
         authority_pem: foundation.authority_pem.clone(),
     });
-    let all = operations.merge(api).merge(access.routes());
+    let tracked = Tracking::start(&db, &table, tracking::Config::default()).await?;
+    let tracking = tracking::mlflow::routes(tracking::mlflow::Door {
+        tracking: Arc::new(tracked),
+        authorizer: access.authorizer(),
+    });
+    let all = operations.merge(api).merge(access.routes()).merge(tracking);
     let routes = all.list().to_vec();
     let router = all.into_router().fallback(async || {
         failure(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")

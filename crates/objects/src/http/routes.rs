@@ -86,6 +86,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
+    /// A router made elsewhere, with what it routes.
+    pub fn from_router(router: Router<S>, list: Vec<Route>) -> Self {
+        Self { router, list }
+    }
+
     /// Gives handlers their state.
     pub fn with_state<S2>(self, state: S) -> Routes<S2> {
         Routes { router: self.router.with_state(state), list: self.list }

@@ -1,0 +1,39 @@
+//! The dialect of MLflow's REST API: what all nouns share of it. Each noun's `mlflow.rs` holds its routes.
+//!
+//! A route names the verb and the noun that roles speak of, so that none can be added without saying who may use it; the
+//! caller is checked before anything of the request is read.
+
+mod answer;
+mod call;
+pub(crate) mod fields;
+mod routes;
+mod server;
+
+use std::sync::Arc;
+
+use mcplane_core::Authorizer;
+use mcplane_objects::http::Routes;
+
+pub(crate) use answer::{Answer, Refusal, reply, reply_empty};
+pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE};
+pub(crate) use routes::{Access, Dialect};
+
+use crate::{Tracking, experiments, runs};
+
+/// What the door needs.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// The services.
+    pub tracking: Arc<Tracking>,
+    /// Who decides.
+    pub authorizer: Arc<dyn Authorizer>,
+}
+
+/// All routes of the dialect, under `/api` and, for MLflow's own pages, `/ajax-api`.
+pub fn routes(door: Door) -> Routes {
+    let dialect = Dialect::default();
+    let dialect = experiments::mlflow::routes(dialect);
+    let dialect = runs::mlflow::routes(dialect);
+    let dialect = server::routes(dialect);
+    dialect.into_routes(door)
+}

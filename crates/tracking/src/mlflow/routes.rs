@@ -1,0 +1,80 @@
+//! Routes of the dialect.
+
+use axum::Router;
+use axum::extract::Extension;
+use axum::handler::Handler;
+use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
+use mcplane_objects::http::{Route, Routes};
+
+use super::Door;
+use super::answer::{no_such_method, no_such_path};
+use crate::scope::Noun;
+
+/// What a role must allow for a route.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Access {
+    pub(crate) verb: &'static str,
+    pub(crate) noun: Noun,
+}
+
+impl Noun {
+    /// Access by `verb`.
+    pub(crate) const fn to(self, verb: &'static str) -> Access {
+        Access { verb, noun: self }
+    }
+}
+
+/// Paths under which everything is served: that of clients, and that of the pages.
+const PREFIXES: [&str; 2] = ["/api", "/ajax-api"];
+
+/// Gathers routes. Paths are without the prefix: `2.0/mlflow/runs/get`.
+#[derive(Debug, Default)]
+pub(crate) struct Dialect {
+    router: Router<Door>,
+    list: Vec<Route>,
+}
+
+macro_rules! methods {
+    ($($name:ident $method:literal),*) => {$(
+        pub(crate) fn $name<H: Handler<T, Door>, T: 'static>(self, path: &str, access: Access, handler: H) -> Self {
+            self.under_prefixes(path, $method, $name(handler).layer(Extension(access)))
+        }
+    )*};
+}
+
+impl Dialect {
+    methods!(get "GET", post "POST", put "PUT", patch "PATCH", delete "DELETE");
+
+    fn under_prefixes(mut self, path: &str, method: &'static str, handlers: MethodRouter<Door>) -> Self {
+        for prefix in PREFIXES {
+            self = self.add(format!("{prefix}/{path}"), method, handlers.clone());
+        }
+        self
+    }
+
+    /// A route outside the prefixes, such as `/get-artifact`.
+    pub(crate) fn plain<H: Handler<T, Door>, T: 'static>(self, path: &str, access: Access, handler: H) -> Self {
+        self.add(path.to_owned(), "GET", get(handler).layer(Extension(access)))
+    }
+
+    /// A `GET` that tells nothing of anybody's and that everybody may have.
+    pub(crate) fn open<H: Handler<T, Door>, T: 'static>(self, path: &str, handler: H) -> Self {
+        self.add(path.to_owned(), "GET", get(handler))
+    }
+
+    fn add(mut self, path: String, method: &'static str, handlers: MethodRouter<Door>) -> Self {
+        self.router = self.router.route(&path, handlers);
+        self.list.push(Route::new(method, path));
+        self
+    }
+
+    pub(crate) fn into_routes(self, door: Door) -> Routes {
+        let Self { router, list } = self;
+        let mut router = router.method_not_allowed_fallback(no_such_method);
+        // Clients of this dialect tell a missing route from a missing thing by the page that they know.
+        for path in ["/api/2.0/{*rest}", "/api/3.0/{*rest}", "/ajax-api/{*rest}", "/api/2.0mlflow/{*rest}"] {
+            router = router.route(path, any(no_such_path));
+        }
+        Routes::from_router(router, list).with_state(door)
+    }
+}

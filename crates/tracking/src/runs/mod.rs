@@ -1,0 +1,15 @@
+//! Runs: one execution of some code each, with its parameters, tags and metrics.
+//!
+//! A run is found by its id in its namespace, never by its id alone. A parameter is written once; a tag may change. The
+//! name of a run and its tag `mlflow.runName` are the same thing, because clients write either.
+
+mod assemble;
+pub(crate) mod mlflow;
+mod names;
+pub(crate) mod service;
+pub(crate) mod store;
+mod types;
+
+pub(crate) use assemble::assemble;
+pub(crate) use types::NAME_TAG;
+pub use types::{NewRun, Run, RunInfo, RunStatus, RunUpdate};
