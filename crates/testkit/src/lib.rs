@@ -11,6 +11,7 @@ pub mod postgres;
 pub mod process;
 pub mod python;
 pub mod server;
+pub mod suite;
 
 pub use kubectl::Kubectl;
 pub use postgres::Database;

@@ -1,0 +1,25 @@
+//! Tracking as clients meet it: door, services and store together, without sockets. One suite, run on each database.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod experiments;
+mod rig;
+mod runs;
+
+use mcplane_testkit::suite::{self, Case};
+use rig::Store;
+
+const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
+    experiments::{ experiments_live_and_die, requests_are_checked, workspaces_are_apart },
+    runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_passes_on_sqlite() {
+    suite::run(CASES, Store::sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_passes_on_postgres() {
+    suite::run(CASES, Store::postgres).await;
+}
