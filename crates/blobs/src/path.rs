@@ -141,7 +141,8 @@ fn is_plain(bytes: &[u8]) -> bool {
     let mut segments = bytes.split(|byte| *byte == b'/');
     let first = segments.clone().next().unwrap_or_default();
     // `/etc`, `C:`, `C:x` and `file:` start elsewhere.
-    let elsewhere = bytes.starts_with(b"/") || first.ends_with(b":") || matches!(first, [b'a'..=b'z' | b'A'..=b'Z', b':', ..]);
+    let elsewhere =
+        bytes.starts_with(b"/") || first.ends_with(b":") || matches!(first, [b'a'..=b'z' | b'A'..=b'Z', b':', ..]);
     !elsewhere && segments.clone().count() <= DEEPEST_PATH && segments.all(|segment| !matches!(segment, b"." | b".."))
 }
 
@@ -152,8 +153,19 @@ mod tests {
 
     #[test]
     fn ordinary_paths_are_kept_as_they_are() {
-        for text in ["a", "a/b", "0/9f/artifacts/MLmodel", "a b/ä.txt", "100%", "a%20b", "..a/b..", ".hidden", "x:y", "a;b=c", "a/C:"]
-        {
+        for text in [
+            "a",
+            "a/b",
+            "0/9f/artifacts/MLmodel",
+            "a b/ä.txt",
+            "100%",
+            "a%20b",
+            "..a/b..",
+            ".hidden",
+            "x:y",
+            "a;b=c",
+            "a/C:",
+        ] {
             assert_eq!(BlobPath::parse(text).unwrap().as_str(), text, "{text}");
         }
     }
@@ -164,10 +176,46 @@ mod tests {
         let deep = "a/".repeat(DEEPEST_PATH) + "a";
         let name = "a".repeat(LONGEST_NAME + 1);
         for text in [
-            "", "/", "/etc/passwd", "..", "a/..", "../a", "a/../b", ".", "a/./b", "a//b", "a/", "a\\b", "..\\b", "C:", "c:\\x",
-            "c:x/y", "file:/etc", "file:///etc", "a\0", "a\nb", "\u{7f}", "a#b", "a?b", "%2e%2e/a", "%2E%2E%2Fa", "%252e%252e/a",
-            "%25252e%25252e%25252fa", "%2fetc", "%5c..", "a%00", "a%23b", "a%3fb", "%43%3a/x", ".mcplane/x", "a/.mcplane", ".MCPlane/x",
-            "%25252525252525252525252525252525", &long, &deep, &name,
+            "",
+            "/",
+            "/etc/passwd",
+            "..",
+            "a/..",
+            "../a",
+            "a/../b",
+            ".",
+            "a/./b",
+            "a//b",
+            "a/",
+            "a\\b",
+            "..\\b",
+            "C:",
+            "c:\\x",
+            "c:x/y",
+            "file:/etc",
+            "file:///etc",
+            "a\0",
+            "a\nb",
+            "\u{7f}",
+            "a#b",
+            "a?b",
+            "%2e%2e/a",
+            "%2E%2E%2Fa",
+            "%252e%252e/a",
+            "%25252e%25252e%25252fa",
+            "%2fetc",
+            "%5c..",
+            "a%00",
+            "a%23b",
+            "a%3fb",
+            "%43%3a/x",
+            ".mcplane/x",
+            "a/.mcplane",
+            ".MCPlane/x",
+            "%25252525252525252525252525252525",
+            &long,
+            &deep,
+            &name,
         ] {
             let error = BlobPath::parse(text).unwrap_err();
             assert_eq!((error.http_status(), error.to_string().as_str()), (400, "Invalid path"), "{text:?}");
