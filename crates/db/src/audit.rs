@@ -3,6 +3,8 @@
 //! Entries are chained: each hash covers the entry and the hash before it, so that a log from which somebody with access
 //! to the database removed or changed an entry no longer verifies.
 
+use std::fmt::Write as _;
+
 use mcplane_core::{Result, Timestamp};
 use sha2::{Digest as _, Sha256};
 
@@ -138,7 +140,12 @@ fn digest(sequence: i64, at: Timestamp, entry: &Entry, previous_hash: &str) -> S
         hasher.update((field.len() as u64).to_be_bytes());
         hasher.update(field.as_bytes());
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::with_capacity(64);
+    for byte in hasher.finalize() {
+        // Writing to a String can't fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
 }
 
 /// What to look for; empty fields match everything.
