@@ -2,6 +2,7 @@
 
 pub mod experiments;
 pub mod filter;
+pub mod logged_models;
 pub mod mlflow;
 pub mod runs;
 mod scope;

@@ -162,7 +162,14 @@ mod tests {
     #[test]
     fn paths_are_normalised_as_posix_does() {
         for (path, normal) in [
-            ("", "."), ("a/..", "."), ("..", ".."), ("a/../../b", "../b"), ("/..", "/"), ("//a", "//a"), ("///a", "/a"), ("a/./b//c", "a/b/c"),
+            ("", "."),
+            ("a/..", "."),
+            ("..", ".."),
+            ("a/../../b", "../b"),
+            ("/..", "/"),
+            ("//a", "//a"),
+            ("///a", "/a"),
+            ("a/./b//c", "a/b/c"),
         ] {
             assert_eq!(normal_path(path), normal, "{path}");
         }

@@ -143,7 +143,9 @@ impl Tracking {
     /// Finds the experiment and changes it in one transaction.
     async fn change_experiment<F>(&self, grant: &Grant, id: ExperimentId, change: F) -> Result<()>
     where
-        F: for<'t> FnOnce(Experiment, &'t mut Tx, &'t Grant) -> futures::future::BoxFuture<'t, Result<()>> + Send + 'static,
+        F: for<'t> FnOnce(Experiment, &'t mut Tx, &'t Grant) -> futures::future::BoxFuture<'t, Result<()>>
+            + Send
+            + 'static,
     {
         self.ensure_default(grant).await?;
         let grant = grant.clone();

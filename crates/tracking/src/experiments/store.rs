@@ -60,7 +60,9 @@ pub(crate) async fn with_tags(db: &Db, mut experiments: Vec<Experiment>) -> Resu
     }
     let numbers: Vec<i64> = experiments.iter().map(|experiment| experiment.no).collect();
     let list = db.dialect().numbers(1);
-    let sql = format!("SELECT experiment, key, value FROM experiment_tags WHERE experiment IN {list} ORDER BY experiment, key");
+    let sql = format!(
+        "SELECT experiment, key, value FROM experiment_tags WHERE experiment IN {list} ORDER BY experiment, key"
+    );
     for row in db.fetch(sql, vec![Arg::list(&numbers)]).await? {
         let (no, tag) = (row.int(0)?, Tag::new(row.text(1)?, row.text(2)?));
         if let Some(experiment) = experiments.iter_mut().find(|experiment| experiment.no == no) {

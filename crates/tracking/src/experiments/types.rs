@@ -23,7 +23,8 @@ impl ExperimentId {
         if text.is_empty() {
             return Ok(Self::DEFAULT);
         }
-        let invalid = || Error::bad_request(format!("Invalid experiment ID '{text}'. Experiment ID must be a valid integer."));
+        let invalid =
+            || Error::bad_request(format!("Invalid experiment ID '{text}'. Experiment ID must be a valid integer."));
         text.trim().parse().map(Self).map_err(|_| invalid())
     }
 }

@@ -81,7 +81,9 @@ impl IntoResponse for Refusal {
 /// What the operator should know and the client should not.
 fn log(error: &Error) {
     match error {
-        Error::Internal(source) => tracing::error!(error.message = ?source, "a request failed for a fault of the server"),
+        Error::Internal(source) => {
+            tracing::error!(error.message = ?source, "a request failed for a fault of the server")
+        }
         Error::Unavailable { source: Some(source), .. } => {
             tracing::warn!(error.message = ?source, "a request failed for something that is away");
         }
@@ -101,6 +103,7 @@ pub(super) async fn no_such_method() -> Response {
 
 fn page(status: StatusCode, title: &str, text: &str) -> Response {
     let code = status.as_u16();
-    let html = format!("<!doctype html>\n<html lang=en>\n<title>{code} {title}</title>\n<h1>{title}</h1>\n<p>{text}</p>\n");
+    let html =
+        format!("<!doctype html>\n<html lang=en>\n<title>{code} {title}</title>\n<h1>{title}</h1>\n<p>{text}</p>\n");
     (status, Html(html)).into_response()
 }

@@ -152,7 +152,11 @@ impl Fields {
             None => Ok(vec![]),
             Some(whole @ Value::Array(items)) => items
                 .iter()
-                .map(|item| if item.is_object() { Ok(Self::from_value(item.clone())) } else { Err(invalid(name, whole)) })
+                .map(
+                    |item| {
+                        if item.is_object() { Ok(Self::from_value(item.clone())) } else { Err(invalid(name, whole)) }
+                    },
+                )
                 .collect(),
             Some(other) => Err(invalid(name, other)),
         }
@@ -225,7 +229,8 @@ pub(crate) fn invalid(name: &str, value: &Value) -> Error {
         Value::Object(_) => "dict",
     };
     let shown = python_json(value);
-    let message = format!("Invalid value {shown} for parameter '{name}' supplied:  Hint: Value was of type '{kind}'. {SEE}");
+    let message =
+        format!("Invalid value {shown} for parameter '{name}' supplied:  Hint: Value was of type '{kind}'. {SEE}");
     Error::bad_request(message)
 }
 

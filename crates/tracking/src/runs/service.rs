@@ -131,7 +131,8 @@ impl Tracking {
     pub async fn set_run_tag(&self, grant: &Grant, run_id: &str, tag: Tag) -> Result<()> {
         tag.check("")?;
         let tag = tag.cut();
-        self.change_run(grant, run_id, |run, tx, _, _| Box::pin(async move { put_tags(tx, run, vec![tag]).await })).await
+        self.change_run(grant, run_id, |run, tx, _, _| Box::pin(async move { put_tags(tx, run, vec![tag]).await }))
+            .await
     }
 
     /// Removes a tag.

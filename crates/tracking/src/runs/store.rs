@@ -105,8 +105,12 @@ pub(crate) async fn update(tx: &mut Tx, run: i64, change: &RunUpdate) -> Result<
     let sql = "UPDATE runs SET status = coalesce($2, status), ended_at = coalesce($3, ended_at), name = coalesce($4, name) \
                WHERE no = $1";
     let name = change.name.as_deref().map(std::sync::Arc::from);
-    let args =
-        vec![run.into(), change.status.map(|status| status as i64).into(), change.ended_at.into(), Arg::OptionalText(name)];
+    let args = vec![
+        run.into(),
+        change.status.map(|status| status as i64).into(),
+        change.ended_at.into(),
+        Arg::OptionalText(name),
+    ];
     tx.execute(sql, args).await.map(drop)
 }
 
@@ -118,9 +122,7 @@ pub(crate) async fn set_deleted(tx: &mut Tx, run: i64, deleted_at: Option<i64>) 
 
 fn rows_of(run: i64, tags: &[Tag]) -> Vec<Arg> {
     tags.iter()
-        .flat_map(|tag| {
-            [run.into(), tag.key.as_str().into(), tag.value.as_str().into(), hash(&tag.value).into()]
-        })
+        .flat_map(|tag| [run.into(), tag.key.as_str().into(), tag.value.as_str().into(), hash(&tag.value).into()])
         .collect()
 }
 

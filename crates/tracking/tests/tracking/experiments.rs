@@ -24,7 +24,8 @@ pub(crate) async fn experiments_live_and_die(store: Store) {
     let found = api.read("experiments/get?experiment_id=1").await["experiment"].clone();
     assert_eq!((&found["name"], &found["tags"]), (&json!("iris2"), &json!([{"key": "a", "value": "3"}])));
 
-    let stage = async |run: &str| api.read(&format!("runs/get?run_id={run}")).await["run"]["info"]["lifecycle_stage"].clone();
+    let stage =
+        async |run: &str| api.read(&format!("runs/get?run_id={run}")).await["run"]["info"]["lifecycle_stage"].clone();
     api.ok("experiments/delete", json!({"experiment_id": "1"})).await;
     assert_eq!(stage(&run).await, json!("deleted"));
     let gone = (404, "RESOURCE_DOES_NOT_EXIST".to_owned(), "No Experiment with id=1 exists".to_owned());
@@ -32,7 +33,10 @@ pub(crate) async fn experiments_live_and_die(store: Store) {
     let (status, code, _) = api.fails("experiments/create", json!({"name": "iris2"})).await;
     assert_eq!((status, code.as_str()), (400, "RESOURCE_ALREADY_EXISTS"), "a deleted experiment keeps its name");
     let (status, code, message) = api.fails("experiments/update", json!({"experiment_id": "1", "new_name": "x"})).await;
-    assert_eq!((status, code.as_str(), message.as_str()), (500, "INVALID_STATE", "Cannot rename a non-active experiment."));
+    assert_eq!(
+        (status, code.as_str(), message.as_str()),
+        (500, "INVALID_STATE", "Cannot rename a non-active experiment.")
+    );
     api.ok("experiments/restore", json!({"experiment_id": "1"})).await;
     assert_eq!(stage(&run).await, json!("active"));
 }
@@ -50,7 +54,13 @@ pub(crate) async fn requests_are_checked(store: Store) {
     assert_eq!((nowhere.status, nowhere.text().contains("<title>404 Not Found")), (404, true));
     let wrong_method = api.get("/ajax-api/2.0/mlflow/experiments/create").await;
     assert_eq!((wrong_method.status, wrong_method.text().contains("<title>405")), (405, true));
-    assert!(api.get("/api/2.0/mlflow/experiments/get?experiment_id=abc").await.error().2.contains("must be a valid integer"));
+    assert!(
+        api.get("/api/2.0/mlflow/experiments/get?experiment_id=abc")
+            .await
+            .error()
+            .2
+            .contains("must be a valid integer")
+    );
 }
 
 pub(crate) async fn workspaces_are_apart(store: Store) {
@@ -63,7 +73,8 @@ pub(crate) async fn workspaces_are_apart(store: Store) {
     assert_eq!(see(&format!("/api/2.0/mlflow/runs/get?run_id={run}")).await.status, 404);
     let body = json!({"run_id": run, "key": "k", "value": "v"}).to_string();
     for path in ["runs/set-tag", "runs/log-parameter", "runs/delete"] {
-        let answer = api.send(Method::POST, &format!("/api/2.0/mlflow/{path}"), &other, body.clone().into_bytes()).await;
+        let answer =
+            api.send(Method::POST, &format!("/api/2.0/mlflow/{path}"), &other, body.clone().into_bytes()).await;
         assert_eq!(answer.status, 404, "{path}");
     }
     let named = json!({"name": "mine"}).to_string().into_bytes();

@@ -6,7 +6,8 @@ use crate::rig::Store;
 
 pub(crate) async fn runs_live_and_die(store: Store) {
     let api = store.start().await;
-    let body = json!({"experiment_id": "0", "user_id": "ann", "start_time": "12", "tags": [{"key": "a", "value": "b"}]});
+    let body =
+        json!({"experiment_id": "0", "user_id": "ann", "start_time": "12", "tags": [{"key": "a", "value": "b"}]});
     let run = api.ok("runs/create", body).await["run"].clone();
     let id = run["info"]["run_id"].as_str().unwrap();
     assert_eq!(run["info"]["run_uuid"], json!(id));
@@ -17,7 +18,10 @@ pub(crate) async fn runs_live_and_die(store: Store) {
 
     let change = json!({"run_id": id, "status": "FINISHED", "end_time": 20, "run_name": "best"});
     let info = api.ok("runs/update", change).await["run_info"].clone();
-    assert_eq!((&info["status"], &info["end_time"], &info["run_name"]), (&json!("FINISHED"), &json!(20), &json!("best")));
+    assert_eq!(
+        (&info["status"], &info["end_time"], &info["run_name"]),
+        (&json!("FINISHED"), &json!(20), &json!("best"))
+    );
 
     api.ok("runs/delete", json!({"run_id": id})).await;
     let (status, code, message) = api.fails("runs/set-tag", json!({"run_id": id, "key": "a", "value": "b"})).await;
@@ -56,5 +60,7 @@ pub(crate) async fn parameters_are_written_once(store: Store) {
     assert_eq!(params[0]["value"].as_str().unwrap().len(), 6000, "a long value is cut, as the reference does");
     assert_eq!(params[1], json!({"key": "lr", "value": "0.1"}));
     let (_, _, message) = api.fails("runs/log-parameter", json!({"run_id": id, "key": "a/../b", "value": "x"})).await;
-    assert!(message.starts_with(r#"Invalid value "a/../b" for parameter 'key' supplied: Names may be treated as files"#));
+    assert!(
+        message.starts_with(r#"Invalid value "a/../b" for parameter 'key' supplied: Names may be treated as files"#)
+    );
 }

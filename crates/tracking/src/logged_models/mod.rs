@@ -1,0 +1,8 @@
+//! Logged models: what a run made and may serve, before and beside its registration.
+//!
+//! A model belongs to an experiment, not to the run that made it. It has parameters and tags of its own, and points of
+//! metrics that runs measured of it, each perhaps on a dataset.
+
+mod metrics;
+
+pub(crate) use metrics::{ModelMetric, record_metrics};
