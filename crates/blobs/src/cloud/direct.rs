@@ -1,6 +1,6 @@
 //! URLs that let a client talk to the store for a while.
 
-use super::{Cloud, Dialect, fault};
+use super::{Cloud, Dialect, answered, fault};
 use crate::direct::{SentPart, Upload};
 use crate::path::BlobPath;
 use mcplane_core::{Error, Result};
@@ -75,20 +75,12 @@ impl Cloud {
 /// An upload that the store does not know is the caller's mistake.
 fn refused(error: object_store::Error, path: &BlobPath) -> Error {
     match fault(error, path) {
-        Error::Unavailable { message, source: Some(source) } if is_refusal(source.as_ref()) => {
+        Error::Unavailable { message, source: Some(source) } if answered(source.as_ref()) == Some(400) => {
             tracing::debug!(%path, error = %source, message, "the store refused an upload");
             Error::bad_request("the artifact store does not accept these parts for this upload")
         }
         other => other,
     }
-}
-
-/// Whether the store answered that the request is wrong; `object_store` tells that in words only.
-fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| {
-        let text = error.to_string();
-        text.contains("status 400") || text.contains("400 Bad Request") || text.contains("InvalidPart")
-    })
 }
 
 /// Blocks of one blob must have names of one length.

@@ -132,6 +132,15 @@ fn meta(found: &ObjectMeta) -> Meta {
     Meta { size: found.size, modified: found.last_modified.timestamp_millis() }
 }
 
+/// The HTTP status that the store answered, which `object_store` tells of some requests in words only.
+fn answered(error: &(dyn std::error::Error + 'static)) -> Option<u16> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
+        let text = error.to_string();
+        let (_, rest) = text.split_once("status code: ")?;
+        rest.get(..3)?.parse().ok()
+    })
+}
+
 fn fault(error: object_store::Error, path: &BlobPath) -> Error {
     use object_store::Error as E;
     let message = match &error {
@@ -147,6 +156,7 @@ fn fault(error: object_store::Error, path: &BlobPath) -> Error {
             "the artifact store refuses this server's credentials"
         }
         E::NotSupported { .. } | E::NotImplemented { .. } => "the artifact store cannot do this",
+        other if matches!(answered(other), Some(401 | 403)) => "the artifact store refuses this server's credentials",
         _ => "the artifact store is away",
     };
     Error::Unavailable { message: message.to_owned(), source: Some(Box::new(error)) }

@@ -31,11 +31,9 @@ fn s3(bucket: &Bucket, config: &BlobsConfig) -> Opened {
     let endpoint = config.first(&["MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]);
     let plain = is_plain(endpoint);
     let mut builder = AmazonS3Builder::new();
-    for (name, value) in config.with_prefix("AWS_") {
-        // Other tools have variables of that prefix too.
-        if let Ok(key) = name.parse() {
-            builder = builder.with_config(key, value);
-        }
+    // Other tools have variables of that prefix too.
+    for (key, value) in config.with_prefix("AWS_").filter_map(|(name, value)| Some((name.parse().ok()?, value))) {
+        builder = builder.with_config(key, value);
     }
     if let Some(endpoint) = endpoint {
         builder = builder.with_config(object_store::aws::AmazonS3ConfigKey::S3Endpoint, endpoint.trim_end_matches('/'));
@@ -53,16 +51,17 @@ fn gcs(bucket: &Bucket, config: &BlobsConfig) -> Opened {
     let base = emulator.as_deref().or_else(|| config.first(&["GOOGLE_BASE_URL"]));
     let plain = is_plain(base);
     let mut builder = GoogleCloudStorageBuilder::new();
-    for (name, value) in config.with_prefix("GOOGLE_") {
-        if let Ok(key) = name.parse() {
-            builder = builder.with_config(key, value);
-        }
-    }
     if let Some(base) = base {
         builder = builder.with_base_url(base);
     }
     if emulator.is_some() {
-        builder = builder.with_skip_signature(true);
+        // An emulator lets everybody in, and is not shown real credentials.
+        builder = builder.with_bearer_token("emulator");
+    } else {
+        for (key, value) in config.with_prefix("GOOGLE_").filter_map(|(name, value)| Some((name.parse().ok()?, value)))
+        {
+            builder = builder.with_config(key, value);
+        }
     }
     let options = object_store::ClientOptions::new().with_allow_http(plain);
     let builder = builder.with_bucket_name(&bucket.name).with_client_options(options).with_retry(retries());
@@ -83,10 +82,8 @@ fn azure(account: Option<&str>, bucket: &Bucket, config: &BlobsConfig) -> Opened
     let endpoint = told("BlobEndpoint").or_else(|| config.first(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]));
     let plain = is_plain(endpoint);
     let mut builder = MicrosoftAzureBuilder::new();
-    for (name, value) in config.with_prefix("AZURE_") {
-        if let Ok(key) = name.parse() {
-            builder = builder.with_config(key, value);
-        }
+    for (key, value) in config.with_prefix("AZURE_").filter_map(|(name, value)| Some((name.parse().ok()?, value))) {
+        builder = builder.with_config(key, value);
     }
     if let Some(account) = account.or(named) {
         builder = builder.with_account(account);
