@@ -41,10 +41,11 @@ pub(crate) const OUTSIDERS: &[Outsider] = &[
     Outsider { name: "k8s-openapi", homes: &["mcplane-objects", "mcplane-access", "mcplane"] },
     Outsider { name: "axum", homes: &["mcplane-objects", "mcplane-access", "mcplane-tracking", "mcplane"] },
     Outsider { name: "object_store", homes: &["mcplane-blobs"] },
+    Outsider { name: "reqwest", homes: &["mcplane-blobs"] },
     Outsider { name: "tower-http", homes: &["mcplane"] },
     Outsider { name: "hyper", homes: &["mcplane"] },
     Outsider { name: "hyper-util", homes: &["mcplane"] },
-    Outsider { name: "rustls", homes: &["mcplane"] },
+    Outsider { name: "rustls", homes: &["mcplane", "mcplane-blobs"] },
     Outsider { name: "tokio-rustls", homes: &["mcplane"] },
     Outsider { name: "rcgen", homes: &["mcplane"] },
     Outsider { name: "clap", homes: &["mcplane"] },
@@ -100,8 +101,10 @@ pub(crate) const DUPLICATES: &[(&str, &str)] = &[
     ("rand", OLD_CRYPTO),
     ("rand_core", OLD_CRYPTO),
     ("sha2", OLD_CRYPTO),
+    ("spin", "sqlx's flume is one version behind object_store's crc-fast; a lock of a few lines"),
     ("syn", "procedural macros are moving to 3 one by one; none of it is in the binary"),
     ("synstructure", "as syn"),
+    ("tower-http", "reqwest is one version behind kube"),
 ];
 
 const OLD_CRYPTO: &str = "jsonwebtoken and sqlx-core are one generation of the RustCrypto crates behind";

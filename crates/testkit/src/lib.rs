@@ -10,6 +10,7 @@ pub mod kubectl;
 pub mod postgres;
 pub mod process;
 pub mod python;
+pub mod seaweedfs;
 pub mod server;
 pub mod suite;
 

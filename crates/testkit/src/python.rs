@@ -39,6 +39,11 @@ impl Venv {
         self.0.join("bin/python")
     }
 
+    /// A program that one of the packages brings.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.0.join("bin").join(name)
+    }
+
     /// Runs a script with arguments.
     pub fn run(&self, script: &Path, args: &[&str]) -> Output {
         let mut command = Command::new(self.python());

@@ -123,9 +123,14 @@ struct Parts {
 }
 
 impl Parts {
+    /// Runs to its end whether or not anybody waits: an upload that nobody knows could not be aborted.
     async fn begin(store: &Arc<dyn Store>, key: &Key) -> object_store::Result<Self> {
-        let id = store.create_multipart(key).await?;
-        Ok(Self { store: Arc::clone(store), key: key.clone(), id, sent: Vec::new(), open: true })
+        let (store, key) = (Arc::clone(store), key.clone());
+        let beginning = tokio::spawn(async move {
+            let id = store.create_multipart(&key).await?;
+            Ok(Self { store, key, id, sent: Vec::new(), open: true })
+        });
+        beginning.await?
     }
 
     async fn send(&mut self, path: &BlobPath, first: Bytes, incoming: &mut Incoming<'_>) -> Result<()> {
@@ -153,9 +158,7 @@ impl Parts {
 
     async fn abort(mut self) {
         self.open = false;
-        if let Err(error) = self.store.abort_multipart(&self.key, &self.id).await {
-            tracing::warn!(key = %self.key, %error, "parts of an upload that failed stay in the store");
-        }
+        forget(&self.store, &self.key, &self.id).await;
     }
 }
 
@@ -168,19 +171,18 @@ impl Drop for Parts {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let (store, key, id) = (Arc::clone(&self.store), self.key.clone(), std::mem::take(&mut self.id));
             runtime.spawn(async move {
-                let rest = || Self {
-                    store: Arc::clone(&store),
-                    key: key.clone(),
-                    id: id.clone(),
-                    sent: Vec::new(),
-                    open: false,
-                };
-                rest().abort().await;
+                forget(&store, &key, &id).await;
                 // A part that was on its way may have come after that and brought the upload back.
                 tokio::time::sleep(Duration::from_secs(3)).await;
                 store.abort_multipart(&key, &id).await.ok();
             });
         }
+    }
+}
+
+async fn forget(store: &Arc<dyn Store>, key: &Key, id: &String) {
+    if let Err(error) = store.abort_multipart(key, id).await {
+        tracing::warn!(%key, %error, "parts of an upload that broke off stay in the store");
     }
 }
 

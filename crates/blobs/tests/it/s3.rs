@@ -84,7 +84,10 @@ impl HttpService for Nobody {
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_does_what_every_store_does() {
     suite::all(&store("suite/below").await).await;
-    suite::all(&open("s3://models", &config()).await).await;
+    // A bucket without a prefix.
+    let whole = open("s3://models", &config()).await;
+    suite::lists(&whole).await;
+    suite::copies(&whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
