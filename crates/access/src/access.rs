@@ -19,7 +19,7 @@ use crate::http::{self, Door};
 use crate::rbac::{self, RbacAuthorizer};
 use crate::service_accounts::ServiceAccounts;
 use crate::tokens::{LocalIssuer, Realm, TokenVerifier, Verifiers, jwt, key_file};
-use crate::users::{Logins, Users};
+use crate::users::{BasicLogins, Logins, Users};
 use crate::{bootstrap, reviews};
 
 /// What access is told by the operator.
@@ -85,14 +85,15 @@ impl Access {
         let issuer = Arc::new(LocalIssuer::new(config.realm, ring).with_user_lifetime(lifetime_ms));
         let (authorizer, users, accounts) = (Arc::new(authorizer), Arc::new(users), Arc::new(accounts));
 
+        let logins = Arc::new(Logins::new(&users, Arc::clone(&issuer)));
         let own: Arc<dyn TokenVerifier> = Arc::clone(&issuer) as _;
         let authenticator = Arc::new(Authenticator {
             verifiers: Verifiers::new(std::iter::once(own).chain(config.issuers).collect()),
             users: Arc::clone(&users),
+            basic: BasicLogins::new(Arc::clone(&users), Arc::clone(&logins)),
             accounts: Arc::clone(&accounts),
             clock: Arc::clone(db.clock()),
         });
-        let logins = Arc::new(Logins::new(&users, Arc::clone(&issuer)));
         let door = Door { db: db.clone(), authorizer: Arc::clone(&authorizer) as _, logins };
         let keys = Arc::new(Mutex::new(config.keys));
         Ok(Self { authorizer, authenticator, issuer, users, accounts, door, table, keys })

@@ -20,7 +20,7 @@ use mcplane_objects::http::Failure;
 use crate::rbac::bootstrap::ROLE_GROUP_PREFIX;
 use crate::service_accounts::ServiceAccounts;
 use crate::tokens::{Identity, Verifiers};
-use crate::users::Users;
+use crate::users::{BasicLogins, Users};
 
 /// Who calls without a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub enum Anonymous {
 pub(crate) struct Authenticator {
     pub(crate) verifiers: Verifiers,
     pub(crate) users: Arc<Users>,
+    pub(crate) basic: BasicLogins,
     pub(crate) accounts: Arc<ServiceAccounts>,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -61,13 +62,17 @@ impl Authenticator {
         }
     }
 
-    async fn caller(&self, headers: &HeaderMap, anonymous: Anonymous) -> Result<Caller> {
+    async fn caller(&self, headers: &HeaderMap, nobody: &Context, anonymous: Anonymous) -> Result<Caller> {
         // Who asks to act with the lesser rights of another must not act with his own.
         if headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
             return Err(Error::bad_request("impersonation is not supported: log in as the user instead"));
         }
-        match bearer(headers)? {
-            Some(token) => Ok(self.identify(token).await?.caller()),
+        match credential(headers)? {
+            Some(Credential::Bearer(token)) => Ok(self.identify(token).await?.caller()),
+            Some(Credential::Basic(encoded)) => {
+                let token = self.basic.token(nobody, encoded, self.clock.now()).await?;
+                Ok(self.identify(&token).await?.caller())
+            }
             None => Ok(match anonymous {
                 Anonymous::Nobody => Caller::anonymous(),
                 Anonymous::Admin => administrator(),
@@ -82,21 +87,33 @@ fn administrator() -> Caller {
     Caller { name: "admin".to_owned(), groups, ..Caller::default() }
 }
 
-/// The token in the one `Authorization` header; `None` without such a header.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
+/// How a caller says who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Credential<'a> {
+    /// A token.
+    Bearer(&'a str),
+    /// A name and a password, in Base64.
+    Basic(&'a str),
+}
+
+/// What the one `Authorization` header holds; `None` without such a header.
+fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>> {
     let refuse = |why: &str| Err(Error::Unauthorized(why.to_owned()));
+    const FORM: &str = "the Authorization header must read: Bearer TOKEN";
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return refuse("there is more than one Authorization header");
     }
-    let Some((scheme, token)) = value.to_str().ok().and_then(|text| text.trim().split_once(' ')) else {
-        return refuse("the Authorization header must read: Bearer TOKEN");
+    let Some((scheme, secret)) = value.to_str().ok().and_then(|text| text.trim().split_once(' ')) else {
+        return refuse(FORM);
     };
-    if !scheme.eq_ignore_ascii_case("Bearer") || token.trim().is_empty() {
-        return refuse("the Authorization header must read: Bearer TOKEN");
+    match (scheme.to_ascii_lowercase().as_str(), secret.trim()) {
+        (_, "") => refuse(FORM),
+        ("bearer", token) => Ok(Some(Credential::Bearer(token))),
+        ("basic", encoded) => Ok(Some(Credential::Basic(encoded))),
+        _ => refuse(FORM),
     }
-    Ok(Some(token.trim()))
 }
 
 /// Puts the [`Context`] of the request into its extensions, or refuses the request.
@@ -108,15 +125,15 @@ pub(crate) async fn authenticate(
     if request.extensions().get::<Arc<Context>>().is_some() {
         return next.run(request).await;
     }
-    let caller = match authenticator.caller(request.headers(), anonymous).await {
+    let source = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let source = source.map(|info| info.0.ip().to_canonical().to_string()).unwrap_or_default();
+    let mut context = Context { caller: Caller::anonymous(), trace: trace(&request), source };
+    context.caller = match authenticator.caller(request.headers(), &context, anonymous).await {
         Ok(caller) => caller,
         Err(error) => return Failure(error).into_response(),
     };
-    tracing::Span::current().record("user.name", &caller.name);
-    let trace = trace(&request);
-    let source = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let source = source.map(|info| info.0.ip().to_canonical().to_string()).unwrap_or_default();
-    request.extensions_mut().insert(Arc::new(Context { caller, trace, source }));
+    tracing::Span::current().record("user.name", &context.caller.name);
+    request.extensions_mut().insert(Arc::new(context));
     next.run(request).await
 }
 
@@ -137,16 +154,17 @@ mod tests {
         for value in values {
             headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
-        bearer(&headers).ok().map(|token| token.map(str::to_owned))
+        credential(&headers).ok().map(|found| found.map(|credential| format!("{credential:?}")))
     }
 
     #[test]
-    fn a_credential_is_a_bearer_token_or_an_error() {
+    fn a_credential_is_a_token_or_a_password_or_an_error() {
         assert_eq!(read(&[]), Some(None));
         for good in ["Bearer abc", "bearer abc", "BEARER  abc "] {
-            assert_eq!(read(&[good.as_bytes()]), Some(Some("abc".to_owned())), "{good}");
+            assert_eq!(read(&[good.as_bytes()]), Some(Some("Bearer(\"abc\")".to_owned())), "{good}");
         }
-        for bad in [&b"Bearer"[..], b"Bearer ", b"", b"Basic YTpi", b"abc", b"Bearer \xff"] {
+        assert_eq!(read(&[b"basic YTpi"]), Some(Some("Basic(\"YTpi\")".to_owned())));
+        for bad in [&b"Bearer"[..], b"Bearer ", b"", b"Digest YTpi", b"abc", b"Bearer \xff", b"Basic"] {
             assert_eq!(read(&[bad]), None, "{bad:?}");
         }
         assert_eq!(read(&[b"Bearer a", b"Bearer b"]), None);

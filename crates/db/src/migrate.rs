@@ -16,7 +16,13 @@ macro_rules! migrations {
 }
 
 /// Version, name, text for SQLite, text for PostgreSQL. A capability that needs tables adds a line.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![1 "0001_store", 2 "0002_users", 3 "0003_tracking", 5 "0005_logged_models"];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
+    1 "0001_store",
+    2 "0002_users",
+    3 "0003_tracking",
+    5 "0005_logged_models",
+    10 "0010_artifacts",
+];
 
 pub(crate) async fn run(connection: Connection<'_>) -> Result<()> {
     apply(connection, i64::MAX).await

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod artifacts;
 pub mod experiments;
 pub mod filter;
 pub mod logged_models;
@@ -9,5 +10,5 @@ mod scope;
 mod tags;
 mod tracking;
 
-pub use scope::{EXPERIMENTS, Noun, RUNS};
+pub use scope::{ARTIFACTS, EXPERIMENTS, Noun, RUNS, roles};
 pub use tracking::{Config, Tracking};

@@ -13,12 +13,14 @@ pub struct Noun {
 }
 
 /// The group of what is tracked.
-pub const GROUP: &str = "tracking.mcplane.io";
+pub(crate) const GROUP: &str = "tracking.mcplane.io";
 
 /// Experiments.
 pub const EXPERIMENTS: Noun = Noun { group: GROUP, resource: "experiments" };
 /// Runs, with what is logged to them.
 pub const RUNS: Noun = Noun { group: GROUP, resource: "runs" };
+/// Files that runs and models leave.
+pub const ARTIFACTS: Noun = Noun { group: GROUP, resource: "artifacts" };
 
 impl Noun {
     /// What a role must allow for `verb` in `namespace`.
@@ -31,9 +33,29 @@ impl Noun {
 ///
 /// # Errors
 /// [`Error::Internal`] for a grant across namespaces, which no door of this crate asks for.
-pub fn namespace(grant: &Grant) -> Result<&str> {
+pub(crate) fn namespace(grant: &Grant) -> Result<&str> {
     match &grant.attributes().target {
         Target::Resource { namespace, .. } if !namespace.is_empty() => Ok(namespace),
         _ => Err(Error::internal("a grant without a namespace")),
     }
+}
+
+/// The ClusterRoles that give the sums `view`, `edit` and `admin` their rights in this crate's nouns.
+pub fn roles() -> Vec<serde_json::Value> {
+    let role = |target: &str, verbs: &[&str]| {
+        serde_json::json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {
+                "name": format!("mcplane:tracking:{target}"),
+                "labels": {
+                    "kubernetes.io/bootstrapping": "rbac-defaults",
+                    format!("rbac.authorization.k8s.io/aggregate-to-{target}"): "true",
+                },
+                "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
+            },
+            "rules": [{"apiGroups": [GROUP], "resources": ["*"], "verbs": verbs}],
+        })
+    };
+    vec![role("view", &["get", "list", "watch"]), role("edit", &["create", "update", "patch", "delete", "deletecollection"])]
 }

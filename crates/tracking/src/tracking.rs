@@ -8,6 +8,8 @@ use mcplane_db::Db;
 use mcplane_objects::Mirror;
 use mcplane_objects::storage::Storage;
 
+use crate::artifacts::Artifacts;
+
 /// What tracking is told by the operator.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -26,6 +28,7 @@ impl Default for Config {
 pub struct Tracking {
     pub(crate) db: Db,
     pub(crate) config: Config,
+    pub(crate) artifacts: Artifacts,
     namespaces: Mirror<()>,
     /// Namespaces that are known to have their default experiment.
     pub(crate) with_default: Mutex<HashSet<String>>,
@@ -36,10 +39,10 @@ impl Tracking {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn start(db: &Db, table: &dyn Storage, config: Config) -> Result<Self> {
+    pub async fn start(db: &Db, table: &dyn Storage, artifacts: Artifacts, config: Config) -> Result<Self> {
         let resource: Arc<str> = "namespaces".into();
         let namespaces = Mirror::start(db, table, &resource, |_| Some(()), |_| ()).await?;
-        Ok(Self { db: db.clone(), config, namespaces, with_default: Mutex::default() })
+        Ok(Self { db: db.clone(), config, artifacts, namespaces, with_default: Mutex::default() })
     }
 
     /// Whether there is such a namespace: they are the workspaces.

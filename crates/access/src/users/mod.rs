@@ -5,6 +5,7 @@
 
 mod admission;
 mod attempts;
+mod basic;
 mod hasher;
 mod kind;
 mod login;
@@ -21,6 +22,7 @@ use mcplane_objects::{Mirror, RegisteredKind, Registry, Resource as _};
 use serde::Deserialize;
 
 pub use kind::{User, UserSpec};
+pub(crate) use basic::BasicLogins;
 pub(crate) use login::Logins;
 pub use storage::UserStorage;
 
@@ -45,6 +47,7 @@ struct Known {
     id: i64,
     role: String,
     enabled: bool,
+    revision: u64,
 }
 
 impl Users {
@@ -64,6 +67,11 @@ impl Users {
     /// Whether anybody could log in.
     pub(crate) fn exist(&self) -> bool {
         self.known.all().iter().any(|user| user.enabled)
+    }
+
+    /// The revision of the user of that name, if there is one.
+    fn revision(&self, name: &str) -> Option<u64> {
+        self.known.get("", name).map(|user| user.revision)
     }
 
     /// Whether the user of a token is still the one that it was issued to.
@@ -92,6 +100,7 @@ impl Known {
         #[serde(rename_all = "camelCase")]
         struct Metadata {
             deletion_timestamp: Option<String>,
+            resource_version: String,
         }
         #[derive(Deserialize)]
         struct Spec {
@@ -104,7 +113,8 @@ impl Known {
         }
         let Body { metadata, spec, status } = serde_json::from_str(stored).ok()?;
         let enabled = !spec.disabled && metadata.deletion_timestamp.is_none();
-        Some(Self { id: status.id, role: spec.role, enabled })
+        let revision = metadata.resource_version.parse().ok()?;
+        Some(Self { id: status.id, role: spec.role, enabled, revision })
     }
 }
 

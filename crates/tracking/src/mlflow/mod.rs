@@ -18,7 +18,7 @@ pub(crate) use answer::{Answer, Refusal, reply, reply_empty};
 pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE};
 pub(crate) use routes::{Access, Dialect};
 
-use crate::{Tracking, experiments, runs};
+use crate::{Tracking, artifacts, experiments, runs};
 
 /// What the door needs.
 #[derive(Debug, Clone)]
@@ -34,6 +34,7 @@ pub fn routes(door: Door) -> Routes {
     let dialect = Dialect::default();
     let dialect = experiments::mlflow::routes(dialect);
     let dialect = runs::mlflow::routes(dialect);
+    let dialect = artifacts::mlflow::routes(dialect);
     let dialect = server::routes(dialect);
     dialect.into_routes(door)
 }

@@ -11,5 +11,4 @@ pub(crate) mod store;
 mod types;
 
 pub(crate) use assemble::assemble;
-pub(crate) use types::NAME_TAG;
 pub use types::{NewRun, Run, RunInfo, RunStatus, RunUpdate};

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request};
+use mcplane_blobs::{Blobs, BlobsConfig, Location};
 use mcplane_core::authz::AllowAll;
 use mcplane_core::{Caller, Context, SystemClock, TraceId};
 use mcplane_db::{Db, StoreUrl};
 use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, http, kinds};
 use mcplane_testkit::Database;
+use mcplane_tracking::artifacts::Artifacts;
 use mcplane_tracking::mlflow::{Door, routes};
 use mcplane_tracking::{Config, Tracking};
 use serde_json::{Value, json};
@@ -47,7 +49,10 @@ impl Store {
         let mut registry = Registry::default();
         kinds::register(&mut registry, &table, &cipher);
         let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
-        let tracking = Arc::new(Tracking::start(&db, &table, Config::default()).await.unwrap());
+        let files = Location::parse(self.directory.path().join("artifacts").to_str().unwrap()).unwrap();
+        let blobs = Blobs::open(files, &BlobsConfig::default()).await.unwrap();
+        let artifacts = Artifacts { blobs, most_bytes: 64 << 20 };
+        let tracking = Arc::new(Tracking::start(&db, &table, artifacts, Config::default()).await.unwrap());
         let kube = http::Door {
             objects,
             authorizer: Arc::new(AllowAll),

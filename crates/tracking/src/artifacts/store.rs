@@ -1,0 +1,31 @@
+//! The table `artifacts`: what was uploaded, with its digest.
+
+use mcplane_blobs::Put;
+use mcplane_core::Result;
+use mcplane_db::{Arg, Db, Tx};
+
+/// Records an upload over what was there.
+pub(super) async fn put(tx: &mut Tx, path: &str, put: Put, by: &str) -> Result<()> {
+    let sql = "INSERT INTO artifacts (path, size, digest, uploaded_at, uploaded_by) VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (path) DO UPDATE SET size = excluded.size, digest = excluded.digest, \
+               uploaded_at = excluded.uploaded_at, uploaded_by = excluded.uploaded_by";
+    let size = i64::try_from(put.size).unwrap_or(i64::MAX);
+    let now = tx.now();
+    let args = vec![path.into(), size.into(), put.digest.to_hex().into(), now.into(), by.into()];
+    tx.execute(sql, args).await.map(drop)
+}
+
+/// Forgets a file, or all below a folder.
+pub(super) async fn forget(tx: &mut Tx, path: &str) -> Result<()> {
+    // Between `path/` and `path0` lies all that begins with `path/`.
+    let sql = "DELETE FROM artifacts WHERE path = $1 OR (path > $2 AND path < $3)";
+    tx.execute(sql, vec![path.into(), format!("{path}/").into(), format!("{path}0").into()]).await.map(drop)
+}
+
+/// The digests of all files of a folder, by their paths in the store.
+pub(super) async fn digests(db: &Db, folder: &str) -> Result<Vec<(String, String)>> {
+    let sql = "SELECT path, digest FROM artifacts WHERE path > $1 AND path < $2 ORDER BY path";
+    let args: Vec<Arg> = vec![format!("{folder}/").into(), format!("{folder}0").into()];
+    let rows = db.fetch(sql, args).await?;
+    rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).collect()
+}
