@@ -7,18 +7,20 @@ use std::time::Duration;
 use ::http::StatusCode;
 use axum::Router;
 use mcplane_access::{self as access, Access, Anonymous};
+use mcplane_blobs::{Blobs, BlobsConfig};
 use mcplane_core::SystemClock;
 use mcplane_db::{Compactor, Db, StoreUrl};
 use mcplane_objects::http::{self, Door, PathGuard, Route};
 use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
+use mcplane_tracking::artifacts::Artifacts;
 use mcplane_tracking::{self as tracking, Tracking};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{AuthMode, Config};
 use crate::server::{
-    DataDir, Endpoint, Exposure, LoginPolicy, Metrics, Operations, Probe, Server, Shutdown, StartError, failure,
-    operations_routes,
+    DataDir, Endpoint, Exposure, LoginPolicy, Metrics, Operations, OwnLimits, Probe, Server, Shutdown, StartError,
+    failure, operations_routes,
 };
 
 /// How long background work may take to end after the last request.
@@ -48,6 +50,8 @@ pub struct Application {
     pub router: Router,
     /// What the router answers.
     pub routes: Vec<Route>,
+    /// Which of them are not held to the server's limits on requests.
+    pub own_limits: OwnLimits,
     /// The store, if there is one; it is closed last.
     pub store: Option<Db>,
     /// Work beside requests, such as controllers; it ends when the server is told to stop.
@@ -82,13 +86,13 @@ pub async fn serve_with(
         shutdown: shutdown.clone(),
         authority_pem: server.certificates().authority_pem().map(Arc::from),
     };
-    let Application { router, store, background, .. } = build(&foundation).await?;
+    let Application { router, own_limits, store, background, .. } = build(&foundation).await?;
 
     let endpoint = Endpoint { address: server.address(), url: server.local_url(), pid: std::process::id() };
     data_dir.announce(&endpoint)?;
     tracing::info!(server.address = %endpoint.address, url = endpoint.url, "ready");
     ready(&endpoint);
-    let served = server.serve(router, foundation.metrics, shutdown.clone()).await;
+    let served = server.serve(router, own_limits, foundation.metrics, shutdown.clone()).await;
 
     shutdown.request();
     data_dir.withdraw();
@@ -178,7 +182,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     access.register(&mut registry);
     let quotas = Quotas::start(&db, &table).await?;
     let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
-    access.bootstrap(&objects, vec![]).await?;
+    access.bootstrap(&objects, tracking::roles()).await?;
 
     // Doors, and the controllers behind them.
     let api = http::routes(Door {
@@ -196,7 +200,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         shutdown: shutdown.clone(),
         authority_pem: foundation.authority_pem.clone(),
     });
-    let tracked = Tracking::start(&db, &table, tracking::Config::default()).await?;
+    let tracked = start_tracking(foundation, &db, &table).await?;
     let tracking = tracking::mlflow::routes(tracking::mlflow::Door {
         tracking: Arc::new(tracked),
         authorizer: access.authorizer(),
@@ -210,7 +214,18 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         LoginPolicy::LocalAdministrator => Anonymous::Admin,
         LoginPolicy::Required => Anonymous::Nobody,
     };
-    Ok(Application { router: access.authenticate(router, anonymous), routes, store: Some(db), background })
+    let own_limits = OwnLimits { bodies: tracking::mlflow::OWN_BODY_LIMITS, streams: tracking::mlflow::STREAMS };
+    let router = access.authenticate(router, anonymous);
+    Ok(Application { router, routes, own_limits, store: Some(db), background })
+}
+
+async fn start_tracking(foundation: &Foundation<'_>, db: &Db, table: &TableStorage) -> Result<Tracking, StartError> {
+    let config = &foundation.config.tracking;
+    let destination = config.destination(foundation.data_dir.path())?;
+    let blobs = Blobs::open(destination, &BlobsConfig::from_vars(std::env::vars())).await?;
+    let artifacts = Artifacts { blobs, most_bytes: config.max_artifact.0 };
+    let default_artifact_root = config.default_artifact_root.to_string();
+    Ok(Tracking::start(db, table, artifacts, tracking::Config { default_artifact_root }).await?)
 }
 
 async fn open_store(foundation: &Foundation<'_>) -> Result<Db, StartError> {

@@ -57,5 +57,8 @@ pub fn roles() -> Vec<serde_json::Value> {
             "rules": [{"apiGroups": [GROUP], "resources": ["*"], "verbs": verbs}],
         })
     };
-    vec![role("view", &["get", "list", "watch"]), role("edit", &["create", "update", "patch", "delete", "deletecollection"])]
+    vec![
+        role("view", &["get", "list", "watch"]),
+        role("edit", &["create", "update", "patch", "delete", "deletecollection"]),
+    ]
 }

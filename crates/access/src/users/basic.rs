@@ -68,7 +68,13 @@ impl BasicLogins {
 
     fn key(&self, name: &str, password: &str) -> [u8; 32] {
         let length = (name.len() as u64).to_le_bytes();
-        Sha256::new().chain_update(self.salt).chain_update(length).chain_update(name).chain_update(password).finalize().into()
+        Sha256::new()
+            .chain_update(self.salt)
+            .chain_update(length)
+            .chain_update(name)
+            .chain_update(password)
+            .finalize()
+            .into()
     }
 }
 

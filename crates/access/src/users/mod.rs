@@ -21,8 +21,8 @@ use mcplane_objects::storage::Storage;
 use mcplane_objects::{Mirror, RegisteredKind, Registry, Resource as _};
 use serde::Deserialize;
 
-pub use kind::{User, UserSpec};
 pub(crate) use basic::BasicLogins;
+pub use kind::{User, UserSpec};
 pub(crate) use login::Logins;
 pub use storage::UserStorage;
 

@@ -23,6 +23,15 @@ pub(super) struct Settings {
     /// Database: sqlite, or postgres://USER@HOST/DATABASE
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+    /// Where clients put artifacts of new experiments: mlflow-artifacts:/ (through the server), or a URL
+    #[arg(long, value_name = "URI")]
+    default_artifact_root: Option<String>,
+    /// Where artifacts sent through the server are kept: a directory, s3://, gs:// or az://
+    #[arg(long, value_name = "URI")]
+    artifacts_destination: Option<String>,
+    /// Directory of MLflow's own web pages (mlflow/server/js/build of its Python package)
+    #[arg(long, value_name = "DIR")]
+    mlflow_ui: Option<String>,
     /// Speak plain HTTP off loopback, because a proxy in front ends TLS
     #[arg(long)]
     behind_tls_proxy: bool,
@@ -61,6 +70,9 @@ impl Settings {
             ("server.data-dir", "--data-dir", &self.data_dir),
             ("server.listen", "--listen", &self.listen),
             ("store.url", "--store", &self.store),
+            ("tracking.default-artifact-root", "--default-artifact-root", &self.default_artifact_root),
+            ("tracking.artifacts-destination", "--artifacts-destination", &self.artifacts_destination),
+            ("tracking.mlflow-ui", "--mlflow-ui", &self.mlflow_ui),
             ("log.format", "--log-format", &self.log_format),
             ("log.level", "--log-level", &self.log_level),
         ];

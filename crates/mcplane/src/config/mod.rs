@@ -11,6 +11,7 @@ mod log;
 mod server;
 mod show;
 mod store;
+mod tracking;
 mod values;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub use log::{LogConfig, LogFilter, LogFormat};
 pub use server::{ListenAddress, ServerConfig, TlsConfig};
 pub use show::{Style, explain, render_table, render_yaml};
 pub use store::{StoreConfig, StoreUrl};
+pub use tracking::{ArtifactUri, TrackingConfig};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where objects are kept.
     pub store: StoreConfig,
+    /// Experiments, models and their artifacts.
+    pub tracking: TrackingConfig,
 }
 
 /// Documentation of one key, taken from the field's own doc comment.
@@ -53,6 +57,7 @@ pub fn reference() -> Vec<KeyDoc> {
     StoreConfig::document("store", &mut docs);
     AuthConfig::document("auth", &mut docs);
     LogConfig::document("log", &mut docs);
+    TrackingConfig::document("tracking", &mut docs);
     docs
 }
 
@@ -62,6 +67,7 @@ impl Config {
         let mut rules = self.server.broken_rules();
         rules.extend(self.store.broken_rules());
         rules.extend(self.auth.broken_rules());
+        rules.extend(self.tracking.broken_rules());
         rules
     }
 }

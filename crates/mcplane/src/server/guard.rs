@@ -124,8 +124,30 @@ pub(super) async fn check_host(
     }
 }
 
+/// Paths, by how they begin, whose handlers hold requests to limits of their own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OwnLimits {
+    /// They limit the bodies that they read.
+    pub bodies: &'static [&'static str],
+    /// They stream bodies of any length, and limit how long nothing may come.
+    pub streams: &'static [&'static str],
+}
+
+impl OwnLimits {
+    fn of_body(self, path: &str) -> bool {
+        self.bodies.iter().chain(self.streams).any(|prefix| path.starts_with(prefix))
+    }
+
+    fn of_time(self, path: &str) -> bool {
+        self.streams.iter().any(|prefix| path.starts_with(prefix))
+    }
+}
+
 /// Refuses bodies over a number of bytes: at once if the client says how long it is, else when it gets that far.
-pub(super) async fn limit_body(State(limit): State<u64>, request: Request, next: Next) -> Response {
+pub(super) async fn limit_body(State((limit, own)): State<(u64, OwnLimits)>, request: Request, next: Next) -> Response {
+    if own.of_body(request.uri().path()) {
+        return next.run(request).await;
+    }
     let told =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if told.is_some_and(|length| length > limit) {
@@ -137,7 +159,14 @@ pub(super) async fn limit_body(State(limit): State<u64>, request: Request, next:
 }
 
 /// Gives up on requests that are not answered in time. What is streamed after the answer began is not limited.
-pub(super) async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+pub(super) async fn limit_time(
+    State((limit, own)): State<(Duration, OwnLimits)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if own.of_time(request.uri().path()) {
+        return next.run(request).await;
+    }
     tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
         failure(StatusCode::GATEWAY_TIMEOUT, "Timeout", &format!("the request was not answered within {limit:?}"))
     })

@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 
 pub use data_dir::{DataDir, DataDirError, Endpoint};
 pub use exposure::{Exposure, LoginPolicy, NoUsers};
-pub use guard::HostPolicy;
+pub use guard::{HostPolicy, OwnLimits};
 pub use listener::Transport;
 pub use logs::{EcsLayer, init as init_logs};
 pub use metrics::Metrics;
@@ -136,14 +136,20 @@ impl Server {
     ///
     /// # Errors
     /// When TLS can't be set up.
-    pub async fn serve(self, router: Router, metrics: Metrics, shutdown: Shutdown) -> Result<(), StartError> {
+    pub async fn serve(
+        self,
+        router: Router,
+        own: OwnLimits,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> Result<(), StartError> {
         let observer = Observer { metrics: metrics.clone(), behind_proxy: self.config.behind_tls_proxy };
         let hosts = Arc::new(HostPolicy::new(&self.config, self.exposure, self.certificates.names()));
         let router = router
             // Our own limit stands in for axum's.
             .layer(DefaultBodyLimit::disable())
-            .layer(from_fn_with_state(self.config.max_body.0, guard::limit_body))
-            .layer(from_fn_with_state(self.config.request_timeout.0, guard::limit_time))
+            .layer(from_fn_with_state((self.config.max_body.0, own), guard::limit_body))
+            .layer(from_fn_with_state((self.config.request_timeout.0, own), guard::limit_time))
             .layer(from_fn_with_state(hosts, guard::check_host))
             .layer(from_fn_with_state(observer, requests::observe));
         let acceptor = self.certificates.acceptor()?;

@@ -100,7 +100,13 @@ async fn build(foundation: &Foundation<'_>) -> Result<Application, StartError> {
     let mut application = if foundation.exposure.is_local() {
         application(foundation).await?
     } else {
-        Application { router: Router::new(), routes: vec![], store: None, background: Default::default() }
+        Application {
+            router: Router::new(),
+            routes: vec![],
+            own_limits: Default::default(),
+            store: None,
+            background: Default::default(),
+        }
     };
     let stop = foundation.shutdown.token();
     let stream = async move || {

@@ -7,13 +7,57 @@ use mcplane_blobs::{ByteRange, Object};
 
 /// Extensions, and whole names, of files that are text whatever else they are.
 const TEXT: &[&str] = &[
-    "MLmodel", "MLproject", "c", "cfg", "conda", "conf", "cpp", "css", "csv", "go", "h", "hpp", "html", "ini", "java", "js",
-    "json", "jsonl", "log", "md", "patch", "properties", "proto", "py", "r", "rs", "rst", "scala", "sh", "sql", "svg", "toml",
-    "ts", "tsv", "txt", "xml", "yaml", "yml",
+    "MLmodel",
+    "MLproject",
+    "c",
+    "cfg",
+    "conda",
+    "conf",
+    "cpp",
+    "css",
+    "csv",
+    "go",
+    "h",
+    "hpp",
+    "html",
+    "ini",
+    "java",
+    "js",
+    "json",
+    "jsonl",
+    "log",
+    "md",
+    "patch",
+    "properties",
+    "proto",
+    "py",
+    "r",
+    "rs",
+    "rst",
+    "scala",
+    "sh",
+    "sql",
+    "svg",
+    "toml",
+    "ts",
+    "tsv",
+    "txt",
+    "xml",
+    "yaml",
+    "yml",
 ];
-const IMAGES: &[(&str, &str)] =
-    &[("bmp", "image/bmp"), ("gif", "image/gif"), ("jpeg", "image/jpeg"), ("jpg", "image/jpeg"), ("png", "image/png"),
-      ("webp", "image/webp"), ("mp4", "video/mp4"), ("pdf", "application/pdf"), ("wav", "audio/x-wav"), ("zip", "application/zip")];
+const IMAGES: &[(&str, &str)] = &[
+    ("bmp", "image/bmp"),
+    ("gif", "image/gif"),
+    ("jpeg", "image/jpeg"),
+    ("jpg", "image/jpeg"),
+    ("png", "image/png"),
+    ("webp", "image/webp"),
+    ("mp4", "video/mp4"),
+    ("pdf", "application/pdf"),
+    ("wav", "audio/x-wav"),
+    ("zip", "application/zip"),
+];
 
 /// The headers of a file's answer, whose body has the length of `object.range`.
 pub(super) fn of(name: &str, object: &Object) -> HeaderMap {
@@ -91,7 +135,10 @@ mod tests {
     #[test]
     fn text_is_shown_as_text() {
         for (name, kind) in [
-            ("MLmodel", "text/plain"), ("a.html", "text/plain"), ("model.pkl", "application/octet-stream"), ("a.PNG", "image/png"),
+            ("MLmodel", "text/plain"),
+            ("a.html", "text/plain"),
+            ("model.pkl", "application/octet-stream"),
+            ("a.PNG", "image/png"),
         ] {
             assert_eq!(content_type(name), kind, "{name}");
         }

@@ -65,8 +65,13 @@ mod tests {
         assert_eq!(path("other", "workspaces/other/1").unwrap(), "workspaces/other/1");
         assert_eq!(path("other", "").unwrap(), "workspaces/other");
         for (namespace, bad) in [
-            ("default", "workspaces/other/1"), ("other", "workspaces/default/1"), ("other", "workspaces"),
-            ("other", "../default"), ("other", "workspaces/other/../x"), ("default", "/etc"), ("default", "a%2e%2e%2fb/%2e%2e"),
+            ("default", "workspaces/other/1"),
+            ("other", "workspaces/default/1"),
+            ("other", "workspaces"),
+            ("other", "../default"),
+            ("other", "workspaces/other/../x"),
+            ("default", "/etc"),
+            ("default", "a%2e%2e%2fb/%2e%2e"),
         ] {
             assert!(path(namespace, bad).is_err(), "{namespace} {bad}");
         }

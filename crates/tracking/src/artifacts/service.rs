@@ -1,6 +1,7 @@
 //! The rules of artifacts.
 
 use axum::body::Body;
+use futures::StreamExt as _;
 use mcplane_blobs::{BlobPath, ByteRange, Location, Object, Put, SentPart, Upload};
 use mcplane_core::{Error, Grant, Result};
 use mcplane_objects::audit;
@@ -13,6 +14,8 @@ use crate::scope::namespace;
 
 /// Names listed at most; the protocol has no pages for artifacts.
 const MOST_LISTED: usize = 50_000;
+/// How long an upload may pause.
+const SILENCE: std::time::Duration = std::time::Duration::from_secs(60);
 /// How long a client may use a URL that was signed for it.
 const SIGNED_FOR: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -53,7 +56,9 @@ impl Tracking {
         let ours = Location::parse(&self.config.default_artifact_root).ok();
         let ours = ours.filter(|location| location == self.artifacts.blobs.location());
         ours.and_then(|root| paths::below(&root, uri)).ok_or_else(|| {
-            Error::bad_request(format!("this server does not read artifacts at {uri}: clients reach that place themselves"))
+            Error::bad_request(format!(
+                "this server does not read artifacts at {uri}: clients reach that place themselves"
+            ))
         })
     }
 
@@ -92,7 +97,7 @@ impl Tracking {
     /// [`Error::TooLarge`] beyond the limit; then, and whenever the body breaks off, nothing is there.
     pub(crate) async fn put_artifact(&self, grant: &Grant, place: &Place, body: Body, most: u64) -> Result<Put> {
         let limit = most.min(self.artifacts.most_bytes);
-        let put = self.artifacts.blobs.put(&place.path, body.into_data_stream(), limit).await?;
+        let put = self.artifacts.blobs.put(&place.path, lively(body), limit).await?;
         let (path, by) = (place.path.to_string(), grant.context().caller.name.clone());
         self.db.write(move |tx| Box::pin(async move { store::put(tx, &path, put, &by).await })).await?;
         Ok(put)
@@ -160,4 +165,16 @@ impl Tracking {
         let unsupported = || "Multipart upload is not supported for the current artifact repository".to_owned();
         self.artifacts.blobs.direct().ok_or_else(|| Error::Unsupported(unsupported()))
     }
+}
+
+/// The body, given up when nothing comes for too long: a whole file may take hours, a client that went away may not.
+fn lively(body: Body) -> impl futures::Stream<Item = Result<bytes::Bytes>> + Send {
+    futures::stream::try_unfold(body.into_data_stream(), async |mut chunks| {
+        match tokio::time::timeout(SILENCE, chunks.next()).await {
+            Ok(Some(Ok(chunk))) => Ok(Some((chunk, chunks))),
+            Ok(Some(Err(error))) => Err(Error::bad_request(format!("the upload broke off: {error}"))),
+            Ok(None) => Ok(None),
+            Err(_) => Err(Error::Timeout(format!("nothing came for {SILENCE:?}"))),
+        }
+    })
 }

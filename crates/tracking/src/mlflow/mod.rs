@@ -20,6 +20,25 @@ pub(crate) use routes::{Access, Dialect};
 
 use crate::{Tracking, artifacts, experiments, runs};
 
+/// How paths begin whose requests [`Call`] limits, because they may be larger than objects.
+pub const OWN_BODY_LIMITS: &[&str] = &[
+    "/api/2.0/mlflow",
+    "/api/2.0mlflow",
+    "/api/3.0/mlflow",
+    "/ajax-api/",
+    "/graphql",
+    "/v1/traces",
+    "/models/v1/",
+    "/lineage/",
+];
+/// How paths begin whose bodies are files.
+pub const STREAMS: &[&str] = &[
+    "/api/2.0/mlflow-artifacts/artifacts/",
+    "/ajax-api/2.0/mlflow-artifacts/artifacts/",
+    "/get-artifact",
+    "/model-versions/get-artifact",
+];
+
 /// What the door needs.
 #[derive(Debug, Clone)]
 pub struct Door {

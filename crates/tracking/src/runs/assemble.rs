@@ -18,7 +18,7 @@ pub(crate) async fn assemble(view: &mut Snapshot, infos: Vec<RunInfo>) -> Result
     let mut tags = pairs(view, "run_tags", &numbers).await?;
     let mut take = |info: RunInfo| {
         let no = info.no;
-        let mut of = |all: &mut HashMap<i64, Vec<Tag>>| all.remove(&no).unwrap_or_default();
+        let of = |all: &mut HashMap<i64, Vec<Tag>>| all.remove(&no).unwrap_or_default();
         Run { params: of(&mut params), tags: of(&mut tags), info }
     };
     Ok(infos.into_iter().map(&mut take).collect())

@@ -1,7 +1,7 @@
 //! Names for runs that were given none.
 
-use rand::seq::IndexedRandom as _;
 use rand::RngExt as _;
+use rand::seq::IndexedRandom as _;
 
 const MOODS: [&str; 48] = [
     "agile", "amber", "ample", "azure", "bold", "brave", "brisk", "bright", "calm", "clever", "coral", "cosmic",

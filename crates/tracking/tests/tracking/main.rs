@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod artifacts;
 mod experiments;
 mod rig;
 mod runs;
@@ -10,6 +11,7 @@ use mcplane_testkit::suite::{self, Case};
 use rig::Store;
 
 const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
+    artifacts::{ files_come_and_go, no_path_leads_out, workspaces_keep_their_files },
     experiments::{ experiments_live_and_die, requests_are_checked, workspaces_are_apart },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
 ];

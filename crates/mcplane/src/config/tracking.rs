@@ -1,0 +1,110 @@
+//! The `tracking` section. Its keys are named as MLflow's server names its flags.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use mcplane_blobs::Location;
+use mcplane_core::units::ByteSize;
+
+use super::{section, serde_as_text};
+
+section! {
+    /// Experiments, models and their artifacts.
+    pub struct TrackingConfig {
+        /// Where artifacts of new experiments go, as clients see it: `mlflow-artifacts:/` sends them through this server,
+        /// a URL such as `s3://bucket/prefix` has clients reach that place themselves.
+        default_artifact_root: ArtifactUri = ArtifactUri("mlflow-artifacts:/".to_owned()),
+        /// Where artifacts that come through this server are kept: a directory or a URL of the schemes file, s3, gs and az;
+        /// `artifacts` in the data directory if empty.
+        artifacts_destination: ArtifactUri = ArtifactUri(String::new()),
+        /// Largest artifact that comes through this server.
+        max_artifact: ByteSize = ByteSize(1 << 40),
+        /// Directory of MLflow's own web pages, `mlflow/server/js/build` of its Python package; none are served if empty.
+        mlflow_ui: String = String::new(),
+    }
+}
+
+impl TrackingConfig {
+    pub(super) fn broken_rules(&self) -> Vec<String> {
+        let Self { default_artifact_root: root, artifacts_destination: destination, .. } = self;
+        let mut rules = Vec::new();
+        if !root.0.starts_with("mlflow-artifacts:")
+            && let Err(error) = Location::parse(&root.0)
+        {
+            rules.push(format!("tracking.default-artifact-root: {error}"));
+        }
+        if !destination.0.is_empty()
+            && let Err(error) = Location::parse(&destination.0)
+        {
+            rules.push(format!("tracking.artifacts-destination: {error}"));
+        }
+        rules
+    }
+
+    /// Where artifacts that come through the server are kept.
+    ///
+    /// # Errors
+    /// For a destination that breaks the rules.
+    pub fn destination(&self, data_dir: &Path) -> mcplane_core::Result<Location> {
+        match self.artifacts_destination.0.as_str() {
+            "" => {
+                let absolute: PathBuf =
+                    std::path::absolute(data_dir.join("artifacts")).map_err(mcplane_core::Error::internal)?;
+                Ok(Location::File(absolute))
+            }
+            url => Location::parse(url),
+        }
+    }
+}
+
+/// A place for artifacts, without credentials: those come from the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactUri(pub String);
+
+serde_as_text!(ArtifactUri);
+
+impl FromStr for ArtifactUri {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.split_once("://").is_some_and(|(_, rest)| {
+            rest.split('/').next().is_some_and(|host| host.contains(':') && host.contains('@'))
+        }) {
+            return Err(
+                "an artifact location holds no password: give it in the environment, such as AWS_SECRET_ACCESS_KEY"
+                    .to_owned(),
+            );
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ArtifactUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_checked() {
+        let rules = |root: &str, destination: &str| {
+            let (root, destination) = (root.parse().unwrap(), destination.parse().unwrap());
+            TrackingConfig {
+                default_artifact_root: root,
+                artifacts_destination: destination,
+                ..TrackingConfig::default()
+            }
+            .broken_rules()
+        };
+        assert_eq!(rules("s3://bucket/a", "/srv/artifacts"), Vec::<String>::new());
+        assert_eq!(rules("mlflow-artifacts:/", "gs://bucket"), Vec::<String>::new());
+        assert_eq!(rules("ftp://x", "relative").len(), 2);
+        assert!("s3://key:secret@bucket".parse::<ArtifactUri>().is_err());
+    }
+}
