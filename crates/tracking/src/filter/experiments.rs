@@ -59,7 +59,9 @@ fn value(attribute: &str, node: &Node<'_>) -> Result<Value> {
     if is_time(attribute) {
         return match clause::number(node) {
             Some(number) => Ok(number),
-            None => bad(format!("Expected numeric value type for numeric attribute: {attribute}. Found {}", node.text)),
+            None => {
+                bad(format!("Expected numeric value type for numeric attribute: {attribute}. Found {}", node.text))
+            }
         };
     }
     if clause::is_text(node) {

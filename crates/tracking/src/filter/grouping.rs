@@ -429,8 +429,7 @@ impl<'a> Source<'a> {
                 continue;
             }
             let right = following(&rest);
-            let right_delimits =
-                delimited && right.is_some_and(|_| rest.first().is_some_and(|last| is_same(last, right)));
+            let right_delimits = delimited && right.is_some_and(|_| rest.first().is_some_and(|last| is_same(last, right)));
             let joins = (rule.middle)(&node) && (rule.right)(right) && !right_delimits;
             let Some((from, _)) = left.filter(|&(_, fits)| joins && fits) else {
                 let delimits = delimited && (out.is_empty() || rest.is_empty());

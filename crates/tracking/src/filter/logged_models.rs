@@ -138,7 +138,9 @@ fn comparison(identifier: &str, op: &str, right: &str) -> Result<Comparison> {
     let Some(op) = clause::operator(op, &allowed) else {
         let allowed = python::repr_tuple(&allowed.map(Operator::as_str));
         let op = python::repr(op);
-        return bad(format!("Invalid comparison operator for {entity}.{shown}: {op}. Expected one of {allowed}."));
+        return bad(format!(
+            "Invalid comparison operator for {entity}.{shown}: {op}. Expected one of {allowed}."
+        ));
     };
     let value = if numeric {
         match python::float(right) {

@@ -64,9 +64,10 @@ fn value(attribute: &str, node: &Node<'_>) -> Result<Value> {
     }
     match clause::number(node).filter(|_| NUMERIC.contains(&attribute)) {
         Some(number) => Ok(number),
-        None => {
-            bad(format!("Only the '{}' attributes support comparison with numeric values.", python::repr_set(&NUMERIC)))
-        }
+        None => bad(format!(
+            "Only the '{}' attributes support comparison with numeric values.",
+            python::repr_set(&NUMERIC)
+        )),
     }
 }
 

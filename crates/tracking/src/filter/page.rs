@@ -131,8 +131,7 @@ impl LoggedModelsToken {
             }
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
-                let before: usize =
-                    text.split_inclusive('\n').take(line.saturating_sub(1)).map(|l| l.chars().count()).sum();
+                let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(|l| l.chars().count()).sum();
                 let at = before + column.saturating_sub(1);
                 bad(format!("Invalid page token: {token}. Expecting value: line {line} column {column} (char {at})"))
             }

@@ -89,8 +89,7 @@ pub(super) fn repr_json(value: &Value) -> String {
         Value::String(text) => repr(text),
         Value::Array(items) => format!("[{}]", items.iter().map(repr_json).collect::<Vec<_>>().join(", ")),
         Value::Object(map) => {
-            let entries: Vec<_> =
-                map.iter().map(|(key, value)| format!("{}: {}", repr(key), repr_json(value))).collect();
+            let entries: Vec<_> = map.iter().map(|(key, value)| format!("{}: {}", repr(key), repr_json(value))).collect();
             format!("{{{}}}", entries.join(", "))
         }
     }

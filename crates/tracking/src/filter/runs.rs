@@ -28,8 +28,17 @@ const ATTRIBUTES: [&str; 12] = [
     "status",
     "user_id",
 ];
-const ORDERS: [&str; 9] =
-    ["Created", "artifact_uri", "created", "end_time", "run_id", "run_name", "start_time", "status", "user_id"];
+const ORDERS: [&str; 9] = [
+    "Created",
+    "artifact_uri",
+    "created",
+    "end_time",
+    "run_id",
+    "run_name",
+    "start_time",
+    "status",
+    "user_id",
+];
 
 pub(super) const METRIC: [Operator; 6] = [Ne, Lt, Le, Eq, Gt, Ge];
 const PARAM: [Operator; 6] = [Ne, Eq, ILike, IsNotNull, IsNull, Like];
@@ -137,7 +146,9 @@ fn value(field: &Field, identifier: &str, node: &Node<'_>) -> Result<Value> {
         Field::Attribute(_) if node.kind == Kind::Parenthesis => clause::list_for(key, &LIST_KEYS, node),
         Field::Dataset(_) if node.kind == Kind::Parenthesis => clause::list(node),
         Field::Attribute(_) | Field::Dataset(_) if clause::is_text(node) => clause::quoted(node.text),
-        Field::Attribute(_) => bad(format!("Expected a quoted string value for attributes. Got value {}", node.text)),
+        Field::Attribute(_) => {
+            bad(format!("Expected a quoted string value for attributes. Got value {}", node.text))
+        }
         Field::Dataset(_) => {
             bad(format!("Expected a quoted string value for dataset attributes. Got value {}", node.text))
         }

@@ -323,9 +323,9 @@ fn check_prompt(op: Operator, value: &Value) -> Result<()> {
         ));
     }
     match value {
-        Value::Text(text) if text.matches('/').count() != 1 => {
-            bad(format!("Invalid prompts filter value '{text}'. Expected format: prompt = \"name/version\""))
-        }
+        Value::Text(text) if text.matches('/').count() != 1 => bad(format!(
+            "Invalid prompts filter value '{text}'. Expected format: prompt = \"name/version\""
+        )),
         _ => Ok(()),
     }
 }
