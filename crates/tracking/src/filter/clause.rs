@@ -3,7 +3,7 @@
 
 use mcplane_core::{Error, Result};
 
-use super::ast::{Comparison, Field, Operator, Value};
+use super::ast::{Comparison, Operator, Value};
 use super::lexer::{Kind, Node};
 use super::statement::{self, Item, Parsed, Timestamp};
 use super::{MAX_CLAUSES, MAX_LENGTH, literal, python};
@@ -195,15 +195,20 @@ pub(super) fn operator(text: &str, allowed: &[Operator]) -> Option<Operator> {
     Operator::parse(text).filter(|op| allowed.contains(op))
 }
 
-/// The last check: lists go with `IN`, everything else with everything else.
-pub(super) fn comparison(field: Field, op: Operator, value: Value) -> Result<Comparison> {
-    let fits = match op {
-        Operator::In | Operator::NotIn => matches!(value, Value::TextList(_)),
-        Operator::IsNull | Operator::IsNotNull => value == Value::Null,
-        _ => !matches!(value, Value::TextList(_) | Value::Null),
-    };
-    if !fits {
-        return bad(format!("Invalid comparison clause. The value does not go with the comparator '{}'", op.as_str()));
+/// Checks every comparison. Errors of the grammar come before those of any check, and those before the last one: lists
+/// go with `IN`, everything else with everything else.
+pub(super) fn check_all<T>(raw: Vec<T>, check: impl Fn(T) -> Result<Comparison>) -> Result<Vec<Comparison>> {
+    let comparisons: Vec<_> = raw.into_iter().map(check).collect::<Result<_>>()?;
+    for Comparison { op, value, .. } in &comparisons {
+        let fits = match op {
+            Operator::In | Operator::NotIn => matches!(value, Value::TextList(_)),
+            Operator::IsNull | Operator::IsNotNull => *value == Value::Null,
+            _ => !matches!(value, Value::TextList(_) | Value::Null),
+        };
+        if !fits {
+            let op = op.as_str();
+            return bad(format!("Invalid comparison clause. The value does not go with the comparator '{op}'"));
+        }
     }
-    Ok(Comparison { field, op, value })
+    Ok(comparisons)
 }

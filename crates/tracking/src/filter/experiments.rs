@@ -19,7 +19,7 @@ const TAG: [Operator; 6] = [Eq, Ne, Like, ILike, IsNull, IsNotNull];
 
 /// The comparisons of a filter of experiments. Ids are texts of canonical decimal numbers.
 pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
-    clause::parse(filter, STYLE, raw)?.into_iter().map(check).collect()
+    clause::check_all(clause::parse(filter, STYLE, raw)?, check)
 }
 
 /// The order of experiments; empty if nothing is asked for. A field may be named more than once.
@@ -59,9 +59,7 @@ fn value(attribute: &str, node: &Node<'_>) -> Result<Value> {
     if is_time(attribute) {
         return match clause::number(node) {
             Some(number) => Ok(number),
-            None => {
-                bad(format!("Expected numeric value type for numeric attribute: {attribute}. Found {}", node.text))
-            }
+            None => bad(format!("Expected numeric value type for numeric attribute: {attribute}. Found {}", node.text)),
         };
     }
     if clause::is_text(node) {
@@ -76,7 +74,7 @@ fn value(attribute: &str, node: &Node<'_>) -> Result<Value> {
 fn check((field, op, value): (Field, String, Value)) -> Result<Comparison> {
     let allowed = match &field {
         Field::Attribute("experiment_id") => match clause::operator(&op, &ID) {
-            Some(op) => return clause::comparison(field, op, ids(value)?),
+            Some(op) => return Ok(Comparison { field, op, value: ids(value)? }),
             None => return bad(format!("Invalid comparator for experiment_id: {op}")),
         },
         Field::Attribute(name) if is_time(name) => {
@@ -90,21 +88,21 @@ fn check((field, op, value): (Field, String, Value)) -> Result<Comparison> {
                 let number = python::repr_float(number);
                 return bad(format!("Invalid value for numeric attribute '{name}': '{number}'"));
             }
-            return clause::comparison(field, op, value);
+            return Ok(Comparison { field, op, value });
         }
         Field::Attribute(_) => {
             if clause::operator(&op, &TEXT).is_none() {
                 return bad(format!("Invalid comparator '{op}' not one of '{}'", clause::operators(&TEXT)));
             }
             return match clause::operator(&op, &NAME) {
-                Some(op) => clause::comparison(field, op, value),
+                Some(op) => Ok(Comparison { field, op, value }),
                 None => bad(format!("Invalid comparator for string attribute: {op}")),
             };
         }
         _ => TAG,
     };
     match clause::operator(&op, &allowed) {
-        Some(op) => clause::comparison(field, op, value),
+        Some(op) => Ok(Comparison { field, op, value }),
         None => bad(format!("Invalid comparator for tag: {op}")),
     }
 }

@@ -1,20 +1,17 @@
 //! Tokens to groups: passes over the list of tokens, each of which joins what belongs together. The passes and their
 //! order decide which pieces a message about an invalid clause names.
 //!
-//! Groups nest at most [`DEPTH`] deep, so recursion over them is bounded; each pass is linear.
+//! Groups nest at most [`DEPTH`] deep (parentheses one level less), so recursion over them is bounded; each pass is linear.
 
 use std::mem;
 
 use super::lexer::{Kind, Node};
+use super::statement::TooComplex;
 
 /// Deepest nesting of groups.
 const DEPTH: u8 = 101;
 
-/// Groups are nested too deep.
-#[derive(Debug)]
-pub(super) struct TooDeep;
-
-type Nodes<'a> = Result<Vec<Node<'a>>, TooDeep>;
+type Nodes<'a> = Result<Vec<Node<'a>>, TooComplex>;
 type Test = fn(&Node<'_>) -> bool;
 type TestNext = fn(Option<&Node<'_>>) -> bool;
 
@@ -58,9 +55,9 @@ fn deep<'a>(
     pass(nodes, delimited)
 }
 
-fn depth_above(nodes: &[Node<'_>]) -> Result<u8, TooDeep> {
+fn depth_above(nodes: &[Node<'_>]) -> Result<u8, TooComplex> {
     let below = nodes.iter().map(|node| node.depth).max().unwrap_or_default();
-    if below >= DEPTH { Err(TooDeep) } else { Ok(below + 1) }
+    if below >= DEPTH { Err(TooComplex::Depth) } else { Ok(below + 1) }
 }
 
 /// Nodes that are enclosed by two tokens.
@@ -232,7 +229,6 @@ fn is_listable(node: &Node<'_>) -> bool {
                 | Kind::List
                 | Kind::Operation
                 | Kind::Keyword
-                | Kind::Comment
                 | Kind::Wildcard
         )
 }
@@ -243,7 +239,7 @@ struct Source<'a>(&'a str);
 
 impl<'a> Source<'a> {
     /// A group of adjacent nodes. The first one is extended if it is of kind `extend`.
-    fn group(self, kind: Kind, extend: Option<Kind>, nodes: Vec<Node<'a>>) -> Result<Node<'a>, TooDeep> {
+    fn group(self, kind: Kind, extend: Option<Kind>, nodes: Vec<Node<'a>>) -> Result<Node<'a>, TooComplex> {
         let start = nodes.first().map_or(0, |node| node.start);
         let end = nodes.last().map_or(start, |node| node.start + node.text.len());
         let text = &self.0[start..end];
@@ -256,6 +252,9 @@ impl<'a> Source<'a> {
             nodes.extend(rest);
         }
         let depth = depth_above(&nodes)?;
+        if kind == Kind::Parenthesis && depth == DEPTH {
+            return Err(TooComplex::Depth);
+        }
         Ok(Node { kind, text, start, nodes, depth })
     }
 
@@ -429,7 +428,8 @@ impl<'a> Source<'a> {
                 continue;
             }
             let right = following(&rest);
-            let right_delimits = delimited && right.is_some_and(|_| rest.first().is_some_and(|last| is_same(last, right)));
+            let right_delimits =
+                delimited && right.is_some_and(|_| rest.first().is_some_and(|last| is_same(last, right)));
             let joins = (rule.middle)(&node) && (rule.right)(right) && !right_delimits;
             let Some((from, _)) = left.filter(|&(_, fits)| joins && fits) else {
                 let delimits = delimited && (out.is_empty() || rest.is_empty());
@@ -443,8 +443,11 @@ impl<'a> Source<'a> {
             let right_fits = take_right.then(|| right.is_some_and(rule.left));
             let mut inside = out.split_off(from);
             inside.push(node);
-            if take_right {
+            let mut chained = take_right;
+            while chained {
                 take_following(&mut rest, &mut inside);
+                // What was taken may want a right neighbour itself.
+                chained = inside.last().is_some_and(rule.middle) && (rule.right)(following(&rest));
             }
             let group = self.group(rule.kind, rule.extend.then_some(rule.kind), inside)?;
             left = Some((from, right_fits.unwrap_or_else(|| (rule.left)(&group))));

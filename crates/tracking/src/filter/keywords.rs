@@ -24,7 +24,7 @@ static WORDS: LazyLock<HashMap<&str, Kind>> = LazyLock::new(|| {
 });
 
 /// Words that stay one token across the spaces between them; a longer phrase stands before its prefix.
-const PHRASES: [(&[&str], Kind); 36] = [
+const PHRASES: [(&[&str], Kind); 39] = [
     (&["LEFT", "OUTER", "JOIN"], Kind::Keyword),
     (&["RIGHT", "OUTER", "JOIN"], Kind::Keyword),
     (&["FULL", "OUTER", "JOIN"], Kind::Keyword),
@@ -35,11 +35,13 @@ const PHRASES: [(&[&str], Kind); 36] = [
     (&["OUTER", "JOIN"], Kind::Keyword),
     (&["CROSS", "JOIN"], Kind::Keyword),
     (&["NATURAL", "JOIN"], Kind::Keyword),
+    (&["JOIN"], Kind::Keyword),
     (&["END", "IF"], Kind::Keyword),
     (&["END", "LOOP"], Kind::Keyword),
     (&["END", "WHILE"], Kind::Keyword),
     (&["END", "FOR"], Kind::Keyword),
     (&["END", "CASE"], Kind::Keyword),
+    (&["END"], Kind::Keyword),
     (&["IF", "NOT", "EXISTS"], Kind::Keyword),
     (&["IF", "EXISTS"], Kind::Keyword),
     (&["NOT", "NULL"], Kind::Keyword),
@@ -53,6 +55,7 @@ const PHRASES: [(&[&str], Kind); 36] = [
     (&["DESC"], Kind::Order),
     (&["UNION", "ALL"], Kind::Keyword),
     (&["CREATE", "OR", "REPLACE"], Kind::Statement),
+    (&["CREATE"], Kind::Statement),
     (&["DOUBLE", "PRECISION"], Kind::Builtin),
     (&["GROUP", "BY"], Kind::Keyword),
     (&["ORDER", "BY"], Kind::Keyword),

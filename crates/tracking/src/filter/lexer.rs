@@ -281,7 +281,9 @@ impl<'a> Lexer<'a> {
     /// `@name` and `#name`; any word, even a reserved one, before or behind a period or before a parenthesis.
     fn name(&self, at: usize) -> Token {
         for prefix in ["@", "##", "#"] {
-            let Some(letter) = self.rest(at).strip_prefix(prefix).and_then(|rest| rest.chars().next()) else { continue };
+            let Some(letter) = self.rest(at).strip_prefix(prefix).and_then(|rest| rest.chars().next()) else {
+                continue;
+            };
             let second = at + prefix.len() + letter.len_utf8();
             let end = self.run(second, is_word);
             if is_letter(letter) && end > second {

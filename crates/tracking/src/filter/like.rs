@@ -77,14 +77,9 @@ mod tests {
 
     #[test]
     fn special_characters_of_one_language_are_plain_in_the_other() {
-        for (pattern, glob) in [
-            ("%abc_", "*abc?"),
-            ("50*", "50[*]"),
-            ("a?b", "a[?]b"),
-            ("[x]", "[[]x]"),
-            ("^-]\\", "^-]\\"),
-            ("", ""),
-        ] {
+        for (pattern, glob) in
+            [("%abc_", "*abc?"), ("50*", "50[*]"), ("a?b", "a[?]b"), ("[x]", "[[]x]"), ("^-]\\", "^-]\\"), ("", "")]
+        {
             assert_eq!(to_glob(pattern), glob);
         }
         assert_eq!(to_postgres(r"a\%_"), r"a\\%_");

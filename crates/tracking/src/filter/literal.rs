@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
             return None;
         }
         let whole = digits.bytes().all(|b| b.is_ascii_digit() || b == b'_');
-        if whole && digits.starts_with('0') && digits.trim_matches(['0', '_']) != "" {
+        if whole && digits.starts_with('0') && !digits.trim_matches(['0', '_']).is_empty() {
             return None;
         }
         if whole { python::int(word) } else { python::float(word).map(python::repr_float) }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ast::{Comparison, Field, Operator, Operator::*, Order, Value};
 use super::clause::{self, bad, check_count, check_length};
 use super::lexer::Kind;
-use super::statement::{self, Item, Parsed, Timestamp};
+use super::statement::{self, Item, Parsed, Timestamp, TooComplex};
 use super::{literal, order, python};
 
 const ATTRIBUTES: [&str; 11] = [
@@ -54,11 +54,15 @@ pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
             let filter = python::repr(filter);
             return bad(format!("Invalid filter string: {filter}. Expected a single SQL expression."));
         }
-        Err(_) => {
-            return bad(format!("Invalid filter string: {}. It is too long or nested too deep.", python::repr(filter)));
+        Err(reason) => {
+            let reason = match reason {
+                TooComplex::Depth => "Maximum grouping depth exceeded (100).",
+                TooComplex::Tokens => "Maximum number of tokens exceeded (10000).",
+            };
+            return bad(format!("Invalid filter string: {}. SQLParseError('{reason}')", python::repr(filter)));
         }
     };
-    let mut comparisons = Vec::new();
+    let mut raws = Vec::new();
     for item in statement::items(&nodes, Timestamp::Reserved) {
         let (left, op, right) = match item {
             Item::Words { left, op, right: Some(right) } => (left.text, op, right.text),
@@ -77,10 +81,10 @@ pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
                 ));
             }
         };
-        comparisons.push(comparison(left, &op.to_uppercase(), right)?);
-        check_count(comparisons.len())?;
+        raws.push(raw(left, &op.to_uppercase(), right)?);
+        check_count(raws.len())?;
     }
-    Ok(comparisons)
+    clause::check_all(raws, check)
 }
 
 /// The order of logged models, one for each clause.
@@ -122,13 +126,21 @@ fn entity(identifier: &str) -> Result<(&str, &str)> {
     });
     let Some((entity, key)) = named else { return Ok(("attributes", identifier.trim_matches('`'))) };
     if !ENTITIES.contains(&entity) {
-        let (entity, valid) = (python::repr(entity), python::repr_list(&["attributes", "metrics", "params", "tags"]));
+        let (entity, valid) = (python::repr(entity), python::repr_list(&ENTITIES));
         return bad(format!("Invalid entity type: {entity}. Expected one of {valid}."));
     }
     Ok((entity, key.trim_matches('`')))
 }
 
-fn comparison(identifier: &str, op: &str, right: &str) -> Result<Comparison> {
+struct Raw<'t> {
+    entity: &'t str,
+    key: &'t str,
+    op: Operator,
+    number: Option<f64>,
+    right: &'t str,
+}
+
+fn raw<'t>(identifier: &'t str, op: &str, right: &'t str) -> Result<Raw<'t>> {
     let (entity, key) = entity(identifier)?;
     let column = column(key);
     let shown = column.filter(|_| !identifier.contains('.')).unwrap_or(key);
@@ -138,26 +150,29 @@ fn comparison(identifier: &str, op: &str, right: &str) -> Result<Comparison> {
     let Some(op) = clause::operator(op, &allowed) else {
         let allowed = python::repr_tuple(&allowed.map(Operator::as_str));
         let op = python::repr(op);
-        return bad(format!(
-            "Invalid comparison operator for {entity}.{shown}: {op}. Expected one of {allowed}."
-        ));
+        return bad(format!("Invalid comparison operator for {entity}.{shown}: {op}. Expected one of {allowed}."));
     };
-    let value = if numeric {
-        match python::float(right) {
-            Some(number) => Value::Number(number),
-            None => return bad(format!("could not convert string to float: {}", python::repr(right))),
-        }
+    let number = if numeric { python::float(right) } else { None };
+    if numeric && number.is_none() {
+        return bad(format!("could not convert string to float: {}", python::repr(right)));
+    }
+    Ok(Raw { entity, key, op, number, right })
+}
+
+fn check(Raw { entity, key, op, number, right }: Raw<'_>) -> Result<Comparison> {
+    let value = if let Some(number) = number {
+        Value::Number(number)
     } else if right.starts_with('(') && right.ends_with(')') {
         Value::TextList(literal::texts(right)?)
     } else {
         Value::Text(right.trim_matches('\'').into())
     };
-    let field = match (entity, column) {
+    let field = match (entity, column(key)) {
         ("metrics", _) => Field::Metric(key.into()),
         ("params", _) => Field::Param(key.into()),
         ("tags", _) => Field::Tag(key.into()),
         (_, Some(column)) => Field::Attribute(column),
         (_, None) => return bad(format!("Invalid attribute key '{key}' specified.")),
     };
-    clause::comparison(field, op, value)
+    Ok(Comparison { field, op, value })
 }

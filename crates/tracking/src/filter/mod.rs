@@ -15,8 +15,9 @@
 //!   are page tokens of the wrong type. Duplicates in `order_by` too, with the message of MLflow.
 //! - Only ASCII digits are digits, and combining marks count as letters.
 //! - Not grouped as SQL would group them: `OVER (...)`, `VALUES (...)`, `AT TIME ZONE`, `LATERAL VIEW`, `GO n`,
-//!   `interval '1' day`; a semicolon between `BEGIN` and `END` separates statements. All are invalid either way; the
+//!   `interval '1' day`, `a := b ... ;`; a semicolon between `BEGIN` and `END` separates statements. All are invalid either way; the
 //!   message names other pieces.
+//! - Logged models: `IN ()` and a number in parentheses are refused, `attributes.creation_time` is understood.
 //! - In an `IN` list, hexadecimal numbers, lists, bytes and `\N{...}` are ill-formed.
 //!
 //! Limits: [`MAX_LENGTH`], [`MAX_TOKENS`] (so an `IN` list has at most some 5000 texts, as in MLflow), [`MAX_CLAUSES`],

@@ -29,7 +29,7 @@ pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
         };
         Ok((field, parts.op.to_uppercase(), value))
     };
-    clause::parse(filter, STYLE, raw)?.into_iter().map(check).collect()
+    clause::check_all(clause::parse(filter, STYLE, raw)?, check)
 }
 
 /// The order of model versions.
@@ -64,23 +64,22 @@ fn value(attribute: &str, node: &Node<'_>) -> Result<Value> {
     }
     match clause::number(node).filter(|_| NUMERIC.contains(&attribute)) {
         Some(number) => Ok(number),
-        None => bad(format!(
-            "Only the '{}' attributes support comparison with numeric values.",
-            python::repr_set(&NUMERIC)
-        )),
+        None => {
+            bad(format!("Only the '{}' attributes support comparison with numeric values.", python::repr_set(&NUMERIC)))
+        }
     }
 }
 
 fn check((field, op, value): (Field, String, Value)) -> Result<Comparison> {
     match &field {
         Field::Attribute("version_number") => match clause::operator(&op, &METRIC) {
-            Some(op) => clause::comparison(field, op, version(value)?),
+            Some(op) => Ok(Comparison { field, op, value: version(value)? }),
             None => bad(format!("Invalid comparator for attribute version_number: {op}")),
         },
         Field::Attribute(name) => match clause::operator(&op, &TEXT) {
             // Checked before the value, which can only be a list for other names.
             Some(op) if LIST_KEYS.contains(name) || !matches!(op.as_str(), "IN" | "NOT IN") => {
-                clause::comparison(field, op, value)
+                Ok(Comparison { field, op, value })
             }
             _ => bad(format!("Invalid comparator for attribute: {op}")),
         },

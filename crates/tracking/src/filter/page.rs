@@ -124,14 +124,15 @@ impl LoggedModelsToken {
     pub fn decode(token: &str) -> Result<Self> {
         let text = bytes(token)?.and_then(|bytes| String::from_utf8(bytes).ok());
         let Some(text) = text else { return bad(format!("Invalid page token: {token}. It is not base64 of a text")) };
-        match serde_json::from_str::<Self>(&text) {
-            Ok(token) => Ok(token),
-            Err(_) if serde_json::from_str::<Value>(&text).is_ok() => {
-                bad(format!("Invalid page token: {token}. It has unexpected fields"))
-            }
+        match serde_json::from_str::<Value>(&text) {
+            Ok(fields) => match serde_json::from_value(fields.clone()) {
+                Ok(parsed) if fields.is_object() => Ok(parsed),
+                _ => bad(format!("Invalid page token: {token}. It has unexpected fields")),
+            },
             Err(error) => {
                 let (line, column) = (error.line(), error.column());
-                let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(|l| l.chars().count()).sum();
+                let before: usize =
+                    text.split_inclusive('\n').take(line.saturating_sub(1)).map(|l| l.chars().count()).sum();
                 let at = before + column.saturating_sub(1);
                 bad(format!("Invalid page token: {token}. Expecting value: line {line} column {column} (char {at})"))
             }

@@ -33,6 +33,9 @@ pub(super) fn repr(text: &str) -> String {
 
 /// Rust escapes in `Debug` what Python escapes in `repr`; a combining mark only at the start of a text.
 fn printable(c: char) -> bool {
+    if c.is_control() {
+        return false;
+    }
     let mut buffer = String::from("x");
     buffer.push(c);
     !buffer.escape_debug().skip(1).take(3).eq("\\u{".chars())
@@ -89,7 +92,8 @@ pub(super) fn repr_json(value: &Value) -> String {
         Value::String(text) => repr(text),
         Value::Array(items) => format!("[{}]", items.iter().map(repr_json).collect::<Vec<_>>().join(", ")),
         Value::Object(map) => {
-            let entries: Vec<_> = map.iter().map(|(key, value)| format!("{}: {}", repr(key), repr_json(value))).collect();
+            let entries: Vec<_> =
+                map.iter().map(|(key, value)| format!("{}: {}", repr(key), repr_json(value))).collect();
             format!("{{{}}}", entries.join(", "))
         }
     }

@@ -27,7 +27,7 @@ pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
         };
         Ok((field, parts.op.to_uppercase(), value))
     };
-    clause::parse(filter, STYLE, raw)?.into_iter().map(check).collect()
+    clause::check_all(clause::parse(filter, STYLE, raw)?, check)
 }
 
 /// The order of registered models: `name`, `timestamp`, `last_updated_timestamp` (the latter two are one).
@@ -80,14 +80,14 @@ fn check((field, op, value): (Field, String, Value)) -> Result<Comparison> {
         return tag(field, &op, value);
     }
     match clause::operator(&op, &NAME) {
-        Some(op) => clause::comparison(field, op, value),
+        Some(op) => Ok(Comparison { field, op, value }),
         None => bad(format!("Invalid comparator for attribute: {op}")),
     }
 }
 
 pub(super) fn tag(field: Field, op: &str, value: Value) -> Result<Comparison> {
     match clause::operator(op, &TAG) {
-        Some(op) => clause::comparison(field, op, value),
+        Some(op) => Ok(Comparison { field, op, value }),
         None => bad(format!("Invalid comparator for tag: {op}")),
     }
 }

@@ -28,17 +28,8 @@ const ATTRIBUTES: [&str; 12] = [
     "status",
     "user_id",
 ];
-const ORDERS: [&str; 9] = [
-    "Created",
-    "artifact_uri",
-    "created",
-    "end_time",
-    "run_id",
-    "run_name",
-    "start_time",
-    "status",
-    "user_id",
-];
+const ORDERS: [&str; 9] =
+    ["Created", "artifact_uri", "created", "end_time", "run_id", "run_name", "start_time", "status", "user_id"];
 
 pub(super) const METRIC: [Operator; 6] = [Ne, Lt, Le, Eq, Gt, Ge];
 const PARAM: [Operator; 6] = [Ne, Eq, ILike, IsNotNull, IsNull, Like];
@@ -46,7 +37,7 @@ pub(super) const TEXT: [Operator; 6] = [Ne, Eq, ILike, In, Like, NotIn];
 
 /// The comparisons of a filter of runs.
 pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
-    clause::parse(filter, STYLE, raw)?.into_iter().map(check).collect()
+    clause::check_all(clause::parse(filter, STYLE, raw)?, check)
 }
 
 /// The order of runs. Ties and what is missing are the store's concern.
@@ -146,9 +137,7 @@ fn value(field: &Field, identifier: &str, node: &Node<'_>) -> Result<Value> {
         Field::Attribute(_) if node.kind == Kind::Parenthesis => clause::list_for(key, &LIST_KEYS, node),
         Field::Dataset(_) if node.kind == Kind::Parenthesis => clause::list(node),
         Field::Attribute(_) | Field::Dataset(_) if clause::is_text(node) => clause::quoted(node.text),
-        Field::Attribute(_) => {
-            bad(format!("Expected a quoted string value for attributes. Got value {}", node.text))
-        }
+        Field::Attribute(_) => bad(format!("Expected a quoted string value for attributes. Got value {}", node.text)),
         Field::Dataset(_) => {
             bad(format!("Expected a quoted string value for dataset attributes. Got value {}", node.text))
         }
@@ -167,7 +156,7 @@ fn check((field, op, value): (Field, String, Value)) -> Result<Comparison> {
         _ => (TEXT, TEXT, "'"),
     };
     match clause::operator(&op, &allowed) {
-        Some(op) => clause::comparison(field, op, value),
+        Some(op) => Ok(Comparison { field, op, value }),
         None => bad(format!("Invalid comparator '{op}' not one of '{}{close}", clause::operators(&listed))),
     }
 }

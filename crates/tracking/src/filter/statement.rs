@@ -13,26 +13,37 @@ pub(super) enum Parsed<'a> {
     Many,
 }
 
-/// The text is too long or nested too deep to be parsed.
-pub(super) struct TooComplex;
+/// Why a text can't be parsed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TooComplex {
+    /// Groups are nested too deep.
+    Depth,
+    /// There are more than [`MAX_TOKENS`] tokens.
+    Tokens,
+}
 
 pub(super) fn parse(source: &str) -> Result<Parsed<'_>, TooComplex> {
-    let tokens = lexer::tokens(source, MAX_TOKENS).ok_or(TooComplex)?;
-    match count(&tokens) {
+    let mut tokens = lexer::tokens(source, MAX_TOKENS).ok_or(TooComplex::Tokens)?;
+    let (statements, first) = count(&tokens);
+    tokens.truncate(first);
+    match statements {
         0 => Ok(Parsed::Nothing),
-        1 => grouping::group(source, tokens).map(Parsed::One).map_err(|_| TooComplex),
+        1 => grouping::group(source, tokens).map(Parsed::One),
         _ => Ok(Parsed::Many),
     }
 }
 
-/// How many statements there are. A semicolon outside of parentheses, or the word `GO`, ends one, with the spaces and
+/// How many statements there are, and how many tokens the first one has. A semicolon outside of parentheses, or the word `GO`, ends one, with the spaces and
 /// the comment behind it on the same line.
-fn count(tokens: &[Node<'_>]) -> usize {
+fn count(tokens: &[Node<'_>]) -> (usize, usize) {
+    let mut first = None;
     let (mut statements, mut pending, mut ended, mut level) = (0, false, false, 0_i64);
-    for token in tokens {
-        let trails = token.kind == Kind::Whitespace || (token.kind == Kind::Comment && !token.text.starts_with("/*"));
+    for (index, token) in tokens.iter().enumerate() {
+        let apart = ["/*", "--+", "# +"].iter().any(|start| token.text.starts_with(start));
+        let trails = token.kind == Kind::Whitespace || (token.kind == Kind::Comment && !apart);
         if ended && !trails {
             statements += 1;
+            first = first.or(Some(index));
             (pending, ended, level) = (false, false, 0);
         }
         pending |= !token.kind.is_space();
@@ -43,7 +54,7 @@ fn count(tokens: &[Node<'_>]) -> usize {
         }
         ended |= (token.is(Kind::Punctuation, ";") && level <= 0) || token.is(Kind::Keyword, "GO");
     }
-    statements + usize::from(pending)
+    (statements + usize::from(pending), first.unwrap_or(tokens.len()))
 }
 
 /// A comparison, or a piece that is none.

@@ -69,7 +69,7 @@ const ASSESSMENT: [Operator; 11] = [Ne, Lt, Le, Eq, Gt, Ge, ILike, IsNotNull, Is
 
 /// The comparisons of a filter of traces.
 pub fn parse(filter: &str) -> Result<Vec<Comparison>> {
-    clause::parse(filter, STYLE, raw)?.into_iter().map(check).collect()
+    clause::check_all(clause::parse(filter, STYLE, raw)?, check)
 }
 
 /// The order of traces.
@@ -277,7 +277,7 @@ fn check(raw: Raw) -> Result<Comparison> {
         Field::Attribute(name) if NUMERIC.contains(name) => &METRIC,
         Field::Attribute(_) => &TEXT,
         Field::Tag(_) | Field::Metadata(_) => &TAG,
-        Field::Span(key) => return clause::comparison(field.clone(), span(key, &op)?, value),
+        Field::Span(key) => return Ok(Comparison { field: field.clone(), op: span(key, &op)?, value }),
         Field::Feedback(_) | Field::Expectation(_) => &ASSESSMENT,
         _ => {
             if key != "id" {
@@ -312,7 +312,7 @@ fn check(raw: Raw) -> Result<Comparison> {
         Field::Tag(key) if key == PROMPTS => check_prompt(operator, &value)?,
         _ => {}
     }
-    clause::comparison(field, operator, value)
+    Ok(Comparison { field, op: operator, value })
 }
 
 fn check_prompt(op: Operator, value: &Value) -> Result<()> {
@@ -323,9 +323,9 @@ fn check_prompt(op: Operator, value: &Value) -> Result<()> {
         ));
     }
     match value {
-        Value::Text(text) if text.matches('/').count() != 1 => bad(format!(
-            "Invalid prompts filter value '{text}'. Expected format: prompt = \"name/version\""
-        )),
+        Value::Text(text) if text.matches('/').count() != 1 => {
+            bad(format!("Invalid prompts filter value '{text}'. Expected format: prompt = \"name/version\""))
+        }
         _ => Ok(()),
     }
 }
