@@ -1,6 +1,6 @@
 //! Wires everything into one server. Read this file to know what mcplane is made of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -205,7 +205,10 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         tracking: Arc::new(tracked),
         authorizer: access.authorizer(),
     });
-    let all = operations.merge(api).merge(access.routes()).merge(tracking);
+    let mut all = operations.merge(api).merge(access.routes()).merge(tracking);
+    if !config.tracking.mlflow_ui.is_empty() {
+        all = all.merge(tracking::pages::routes(Path::new(&config.tracking.mlflow_ui))?);
+    }
     let routes = all.list().to_vec();
     let router = all.into_router().fallback(async || {
         failure(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")

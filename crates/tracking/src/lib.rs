@@ -5,6 +5,7 @@ pub mod experiments;
 pub mod filter;
 pub mod logged_models;
 pub mod mlflow;
+pub mod pages;
 pub mod runs;
 mod scope;
 mod tags;
