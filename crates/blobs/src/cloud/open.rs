@@ -73,11 +73,11 @@ fn azure(account: Option<&str>, bucket: &Bucket, config: &BlobsConfig) -> Opened
     let connection = config.first(&["AZURE_STORAGE_CONNECTION_STRING"]).map(connection_string).unwrap_or_default();
     let told = |name: &str| connection.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
     let named = told("AccountName").or_else(|| config.first(&["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"]));
-    if let (Some(account), Some(named)) = (account, named) {
-        if account != named {
-            // The credentials are not for that account, and are nobody else's business.
-            return Err(Error::bad_request(format!("this server has no credentials for Azure's account {account:?}")));
-        }
+    if let (Some(account), Some(named)) = (account, named)
+        && account != named
+    {
+        // The credentials are not for that account, and are nobody else's business.
+        return Err(Error::bad_request(format!("this server has no credentials for Azure's account {account:?}")));
     }
     let endpoint = told("BlobEndpoint").or_else(|| config.first(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]));
     let plain = is_plain(endpoint);

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 const WHEN: &str = "Sun, 01 Nov 2026 00:00:00 GMT";
 
@@ -276,13 +276,9 @@ fn batch(state: &mut State, request: &Request, bucket: &str) -> Response {
     Response(202, vec![("Content-Type", "multipart/mixed; boundary=b".to_owned())], answer.into_bytes())
 }
 
-/// The time as HTTP writes it; one for the whole run.
+/// The time as HTTP writes it.
 fn httpdate_now() -> String {
-    static NOW: OnceLock<String> = OnceLock::new();
-    let date = || {
-        let mut date = std::process::Command::new("date");
-        date.args(["-u", "+%a, %d %b %Y %H:%M:%S GMT"]).env("LC_ALL", "C");
-        mcplane_testkit::process::run(&mut date, None).ok().trim().to_owned()
-    };
-    NOW.get_or_init(date).clone()
+    let mut date = std::process::Command::new("date");
+    date.args(["-u", "+%a, %d %b %Y %H:%M:%S GMT"]).env("LC_ALL", "C");
+    mcplane_testkit::process::run(&mut date, None).ok().trim().to_owned()
 }

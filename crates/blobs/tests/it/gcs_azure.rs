@@ -91,7 +91,7 @@ async fn redirects_are_not_followed_and_a_dead_store_is_told() {
     std::thread::spawn(move || {
         use std::io::{Read, Write};
         for mut stream in redirecting.incoming().flatten() {
-            stream.read(&mut [0; 4096]).ok();
+            assert!(stream.read(&mut [0; 4096]).is_ok_and(|size| size > 0));
             let head = format!(
                 "HTTP/1.1 307 X\r\nLocation: http://{target}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             );

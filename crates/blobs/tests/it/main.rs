@@ -1,5 +1,7 @@
 //! One suite over every backend, and what is each backend's own.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test reports by panicking")]
+
 mod emulator;
 mod file;
 mod gcs_azure;
