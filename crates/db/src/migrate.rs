@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     1 "0001_store",
     2 "0002_users",
     3 "0003_tracking",
+    4 "0004_metrics",
     5 "0005_logged_models",
     10 "0010_artifacts",
 ];

@@ -4,6 +4,7 @@ pub mod artifacts;
 pub mod experiments;
 pub mod filter;
 pub mod logged_models;
+pub mod metrics;
 pub mod mlflow;
 pub mod pages;
 pub mod runs;

@@ -30,7 +30,7 @@ mod keywords;
 mod lexer;
 mod literal;
 mod order;
-mod python;
+pub(crate) mod python;
 mod statement;
 
 pub mod experiments;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 /// `repr` of a `str`.
-pub(super) fn repr(text: &str) -> String {
+pub(crate) fn repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);
@@ -64,7 +64,7 @@ pub(super) fn repr_bytes(bytes: &[u8]) -> String {
 }
 
 /// `repr` of a list of `str`.
-pub(super) fn repr_list<S: AsRef<str>>(items: &[S]) -> String {
+pub(crate) fn repr_list<S: AsRef<str>>(items: &[S]) -> String {
     let items: Vec<_> = items.iter().map(|item| repr(item.as_ref())).collect();
     format!("[{}]", items.join(", "))
 }
@@ -100,7 +100,7 @@ pub(super) fn repr_json(value: &Value) -> String {
 }
 
 /// `repr` of a `float`.
-pub(super) fn repr_float(number: f64) -> String {
+pub(crate) fn repr_float(number: f64) -> String {
     if number.is_nan() {
         return "nan".into();
     }

@@ -210,7 +210,7 @@ pub(crate) fn number(value: &Value) -> Option<f64> {
     }
 }
 
-const SEE: &str = "See the API docs for more information about request parameters.";
+pub(crate) const SEE: &str = "See the API docs for more information about request parameters.";
 
 /// A required field is not there.
 pub(crate) fn missing(name: &str) -> Error {

@@ -6,6 +6,7 @@ use mcplane_core::Result;
 use mcplane_db::{Arg, Snapshot};
 
 use super::types::{Run, RunInfo};
+use crate::metrics;
 use crate::tags::Tag;
 
 /// Adds to runs what was logged to them.
@@ -14,12 +15,13 @@ pub(crate) async fn assemble(view: &mut Snapshot, infos: Vec<RunInfo>) -> Result
         return Ok(vec![]);
     }
     let numbers: Vec<i64> = infos.iter().map(|info| info.no).collect();
+    let mut metrics = metrics::store::latest(view, &numbers).await?;
     let mut params = pairs(view, "run_params", &numbers).await?;
     let mut tags = pairs(view, "run_tags", &numbers).await?;
     let mut take = |info: RunInfo| {
         let no = info.no;
         let of = |all: &mut HashMap<i64, Vec<Tag>>| all.remove(&no).unwrap_or_default();
-        Run { params: of(&mut params), tags: of(&mut tags), info }
+        Run { metrics: metrics.remove(&no).unwrap_or_default(), params: of(&mut params), tags: of(&mut tags), info }
     };
     Ok(infos.into_iter().map(&mut take).collect())
 }

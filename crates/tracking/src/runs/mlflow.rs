@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::types::{NewRun, Run, RunInfo, RunStatus, RunUpdate};
 use crate::experiments::ExperimentId;
+use crate::metrics::mlflow::MetricMessage;
 use crate::mlflow::fields::Fields;
 use crate::mlflow::{Answer, Call, Dialect, reply, reply_empty};
 use crate::scope::RUNS;
@@ -59,6 +60,8 @@ impl From<RunInfo> for InfoMessage {
 #[derive(Debug, Serialize)]
 struct DataMessage {
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    metrics: Vec<MetricMessage<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     params: Vec<Tag>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<Tag>,
@@ -78,8 +81,9 @@ pub(crate) struct RunMessage {
 
 impl From<Run> for RunMessage {
     fn from(run: Run) -> Self {
-        let Run { info, params, tags } = run;
-        Self { info: info.into(), data: DataMessage { params, tags }, inputs: InputsMessage {} }
+        let Run { info, metrics, params, tags } = run;
+        let metrics = metrics.into_iter().map(MetricMessage::from).collect();
+        Self { info: info.into(), data: DataMessage { metrics, params, tags }, inputs: InputsMessage {} }
     }
 }
 

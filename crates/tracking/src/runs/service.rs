@@ -51,7 +51,7 @@ impl Tracking {
                     };
                     info.no = store::insert(tx, namespace, &info).await?;
                     store::put_tags(tx, info.no, &tags).await?;
-                    Ok(Run { info, params: vec![], tags })
+                    Ok(Run { info, metrics: vec![], params: vec![], tags })
                 })
             })
             .await

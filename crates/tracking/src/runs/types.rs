@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::experiments::ExperimentId;
+use crate::metrics::Metric;
 use crate::tags::Tag;
 
 /// The tag that mirrors a run's name.
@@ -82,6 +83,8 @@ pub struct RunInfo {
 pub struct Run {
     /// The run.
     pub info: RunInfo,
+    /// The latest point of each metric, sorted by key.
+    pub metrics: Vec<Metric>,
     /// Sorted by key.
     pub params: Vec<Tag>,
     /// Sorted by key.

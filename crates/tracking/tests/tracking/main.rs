@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod experiments;
+mod metrics;
 mod rig;
 mod runs;
 
@@ -13,6 +14,7 @@ use rig::Store;
 const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     artifacts::{ files_come_and_go, no_path_leads_out, workspaces_keep_their_files },
     experiments::{ experiments_live_and_die, requests_are_checked, workspaces_are_apart },
+    metrics::{ metrics_are_logged_once, points_are_checked, histories_grow_and_repeat_nothing, batches_are_all_or_nothing },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
 ];
 
