@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod artifacts;
+pub mod datasets;
 pub mod experiments;
 pub mod filter;
 pub mod logged_models;
@@ -9,8 +10,9 @@ pub mod mlflow;
 pub mod pages;
 pub mod runs;
 mod scope;
+mod statement;
 mod tags;
 mod tracking;
 
-pub use scope::{ARTIFACTS, EXPERIMENTS, Noun, RUNS, roles};
+pub use scope::{ARTIFACTS, EXPERIMENTS, LOGGED_MODELS, Noun, RUNS, roles};
 pub use tracking::{Config, Tracking};

@@ -19,6 +19,8 @@ pub(crate) const GROUP: &str = "tracking.mcplane.io";
 pub const EXPERIMENTS: Noun = Noun { group: GROUP, resource: "experiments" };
 /// Runs, with what is logged to them.
 pub const RUNS: Noun = Noun { group: GROUP, resource: "runs" };
+/// Models that runs made.
+pub const LOGGED_MODELS: Noun = Noun { group: GROUP, resource: "loggedmodels" };
 /// Files that runs and models leave.
 pub const ARTIFACTS: Noun = Noun { group: GROUP, resource: "artifacts" };
 

@@ -6,8 +6,8 @@ use mcplane_core::Result;
 use mcplane_db::{Arg, Snapshot};
 
 use super::types::{Run, RunInfo};
-use crate::metrics;
 use crate::tags::Tag;
+use crate::{datasets, metrics};
 
 /// Adds to runs what was logged to them.
 pub(crate) async fn assemble(view: &mut Snapshot, infos: Vec<RunInfo>) -> Result<Vec<Run>> {
@@ -18,10 +18,17 @@ pub(crate) async fn assemble(view: &mut Snapshot, infos: Vec<RunInfo>) -> Result
     let mut metrics = metrics::store::latest(view, &numbers).await?;
     let mut params = pairs(view, "run_params", &numbers).await?;
     let mut tags = pairs(view, "run_tags", &numbers).await?;
+    let mut lineage = datasets::store::lineage(view, &numbers).await?;
     let mut take = |info: RunInfo| {
         let no = info.no;
         let of = |all: &mut HashMap<i64, Vec<Tag>>| all.remove(&no).unwrap_or_default();
-        Run { metrics: metrics.remove(&no).unwrap_or_default(), params: of(&mut params), tags: of(&mut tags), info }
+        Run {
+            metrics: metrics.remove(&no).unwrap_or_default(),
+            params: of(&mut params),
+            tags: of(&mut tags),
+            lineage: lineage.remove(&no).unwrap_or_default(),
+            info,
+        }
     };
     Ok(infos.into_iter().map(&mut take).collect())
 }

@@ -4,6 +4,7 @@ use mcplane_core::{Error, Result};
 use serde::Serialize;
 
 use super::types::{NewRun, Run, RunInfo, RunStatus, RunUpdate};
+use crate::datasets::mlflow::{InputsMessage, OutputsMessage, messages};
 use crate::experiments::ExperimentId;
 use crate::metrics::mlflow::MetricMessage;
 use crate::mlflow::fields::Fields;
@@ -67,23 +68,22 @@ struct DataMessage {
     tags: Vec<Tag>,
 }
 
-/// What a run read.
-#[derive(Debug, Serialize)]
-struct InputsMessage {}
-
 /// A run in the protocol's form.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunMessage {
     info: InfoMessage,
     data: DataMessage,
     inputs: InputsMessage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<OutputsMessage>,
 }
 
 impl From<Run> for RunMessage {
     fn from(run: Run) -> Self {
-        let Run { info, metrics, params, tags } = run;
+        let Run { info, metrics, params, tags, lineage } = run;
+        let (inputs, outputs) = messages(lineage);
         let metrics = metrics.into_iter().map(MetricMessage::from).collect();
-        Self { info: info.into(), data: DataMessage { metrics, params, tags }, inputs: InputsMessage {} }
+        Self { info: info.into(), data: DataMessage { metrics, params, tags }, inputs, outputs: Some(outputs) }
     }
 }
 
@@ -105,7 +105,8 @@ async fn create(Call { door, grant, fields }: Call) -> Answer {
         name: fields.text("run_name")?.to_owned(),
         tags: Tag::read(&fields, "tags")?,
     };
-    reply(&Found { run: door.tracking.create_run(&grant, new).await?.into() })
+    let run = RunMessage { outputs: None, ..door.tracking.create_run(&grant, new).await?.into() };
+    reply(&Found { run })
 }
 
 async fn get(Call { door, grant, fields }: Call) -> Answer {

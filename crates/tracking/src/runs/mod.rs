@@ -11,4 +11,6 @@ pub(crate) mod store;
 mod types;
 
 pub(crate) use assemble::assemble;
+pub(crate) use names::random as random_name;
+pub(crate) use service::below;
 pub use types::{NewRun, Run, RunInfo, RunStatus, RunUpdate};

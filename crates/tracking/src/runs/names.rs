@@ -17,7 +17,7 @@ const CREATURES: [&str; 48] = [
 ];
 
 /// A mood, a creature and a number: easy to say, rarely the same twice.
-pub(super) fn random() -> String {
+pub(crate) fn random() -> String {
     let mut random = rand::rng();
     let mood = MOODS.choose(&mut random).copied().unwrap_or_default();
     let creature = CREATURES.choose(&mut random).copied().unwrap_or_default();

@@ -10,6 +10,7 @@ use super::store::RunKey;
 use super::types::{NAME_TAG, NewRun, Run, RunInfo, RunStatus, RunUpdate};
 use super::{assemble, names, store};
 use crate::Tracking;
+use crate::datasets::Lineage;
 use crate::experiments::{self, ExperimentId};
 use crate::scope::namespace;
 use crate::tags::{LONGEST_PARAM, Tag, check_text, cut};
@@ -51,7 +52,7 @@ impl Tracking {
                     };
                     info.no = store::insert(tx, namespace, &info).await?;
                     store::put_tags(tx, info.no, &tags).await?;
-                    Ok(Run { info, metrics: vec![], params: vec![], tags })
+                    Ok(Run { info, metrics: vec![], params: vec![], tags, lineage: Lineage::default() })
                 })
             })
             .await

@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::datasets::Lineage;
 use crate::experiments::ExperimentId;
 use crate::metrics::Metric;
 use crate::tags::Tag;
@@ -89,6 +90,8 @@ pub struct Run {
     pub params: Vec<Tag>,
     /// Sorted by key.
     pub tags: Vec<Tag>,
+    /// What it read and what it made.
+    pub lineage: Lineage,
 }
 
 /// A run to be made.

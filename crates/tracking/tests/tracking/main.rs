@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod artifacts;
+mod datasets;
 mod experiments;
 mod metrics;
 mod rig;
@@ -13,6 +14,7 @@ use rig::Store;
 
 const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     artifacts::{ files_come_and_go, no_path_leads_out, workspaces_keep_their_files },
+    datasets::{ inputs_are_logged_once, outputs_are_models_with_steps, datasets_are_found_by_experiment },
     experiments::{ experiments_live_and_die, requests_are_checked, workspaces_are_apart },
     metrics::{ metrics_are_logged_once, points_are_checked, histories_grow_and_repeat_nothing, batches_are_all_or_nothing },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
