@@ -15,5 +15,6 @@ mod kubectl;
 mod leaks;
 mod lifecycle;
 mod listener;
+mod mlflow;
 mod python;
 mod routes;

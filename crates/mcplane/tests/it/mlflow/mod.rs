@@ -1,0 +1,36 @@
+//! MLflow's own client, unmodified: what a training script does, and each noun's rules as a client sees them.
+
+use mcplane_testkit::python::Venv;
+use mcplane_testkit::{Backend, Server, on_each_backend};
+use std::path::{Path, PathBuf};
+
+const REQUIREMENTS: &str = include_str!("requirements.txt");
+
+on_each_backend!(scripts_of_users, each_noun);
+
+/// Runs pytest on a file or folder against a server; at least `least` tests must have run.
+fn pytest(server: &Server, what: &Path, least: usize) {
+    let venv = Venv::with(REQUIREMENTS);
+    let scratch = tempfile::tempdir().expect("folder for what scripts leave");
+    let runner = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mlflow/run.py");
+    let what = what.to_str().expect("a path in UTF-8");
+    let output = venv.run(&runner, &[&server.url(), scratch.path().to_str().expect("a path in UTF-8"), what]);
+    println!("{output}");
+    assert_eq!(output.code, 0);
+    let summary = output.stdout.lines().rev().find(|line| line.contains(" passed")).unwrap_or_default();
+    let passed = summary.split(' ').rev().skip_while(|word| !word.starts_with("passed")).nth(1);
+    let passed: usize = passed.and_then(|count| count.trim_start_matches('=').trim().parse().ok()).unwrap_or_default();
+    assert!(passed >= least, "{passed} tests passed: {summary}");
+}
+
+fn scripts_of_users(backend: Backend) {
+    let server = Server::start(env!("CARGO_BIN_EXE_mcplane"), backend);
+    pytest(&server, &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mlflow/scenarios.py"), 10);
+}
+
+/// The checks beside the crate: what was found by asking MLflow's server the same.
+fn each_noun(backend: Backend) {
+    let server = Server::start(env!("CARGO_BIN_EXE_mcplane"), backend);
+    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracking/tests/mlflow");
+    pytest(&server, &folder, 10);
+}

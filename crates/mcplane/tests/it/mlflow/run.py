@@ -1,0 +1,24 @@
+"""Runs pytest against a server: run.py URL SCRATCH WHAT"""
+
+import os
+import sys
+
+url, scratch, what = sys.argv[1:]
+os.environ.update(
+    MCPLANE_URL=url,
+    MLFLOW_TRACKING_URI=url,
+    MLFLOW_DISABLE_TELEMETRY="true",
+    DO_NOT_TRACK="true",
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES="2",
+    MLFLOW_ENABLE_ASYNC_TRACE_LOGGING="false",
+    GIT_PYTHON_REFRESH="quiet",
+    MPLCONFIGDIR=scratch,
+    HOME=scratch,
+    TMPDIR=scratch,
+)
+os.chdir(scratch)
+
+import pytest  # noqa: E402
+
+patterns = ["-o", "python_files=*.py", "-o", "cache_dir=" + os.path.join(scratch, "cache")]
+sys.exit(pytest.main(["-q", "-x", "--color=no", "-W", "ignore", *patterns, what]))
