@@ -1,6 +1,7 @@
-"""Runs pytest against a server: run.py URL SCRATCH WHAT"""
+"""Runs pytest against a server: run.py URL SCRATCH FILE-OR-FOLDER"""
 
 import os
+import pathlib
 import sys
 
 url, scratch, what = sys.argv[1:]
@@ -20,5 +21,7 @@ os.chdir(scratch)
 
 import pytest  # noqa: E402
 
-patterns = ["-o", "python_files=*.py", "-o", "cache_dir=" + os.path.join(scratch, "cache")]
-sys.exit(pytest.main(["-q", "-x", "--color=no", "-W", "ignore", *patterns, what]))
+path = pathlib.Path(what)
+files = sorted(str(file) for file in path.glob("*.py")) if path.is_dir() else [what]
+cache = "cache_dir=" + os.path.join(scratch, "cache")
+sys.exit(pytest.main(["-q", "--color=no", "-W", "ignore", "-o", cache, *files]))
