@@ -21,6 +21,7 @@ cargo xtask COMMAND
   test     all tests, and that every backend's suite has run (arguments go to the test runner)
   soak     100 rounds of kill -9 on both databases in a release build (MCPLANE_CRASH_ROUNDS changes the number)
   bench    throughput, latency, memory and start-up of the release build, each beside its limit
+           (bench tracking: beside a real mlflow server in the same run)
 ";
 
 /// A sentence for the terminal.
@@ -60,6 +61,10 @@ fn soak() -> Result<(), Fault> {
 }
 
 fn bench(args: &[String]) -> Result<(), Fault> {
-    let mut cargo = shell::cargo(&["bench", "-p", "mcplane", "--bench", "api", "--"]);
+    let (which, args) = match args.split_first() {
+        Some((first, rest)) if first == "tracking" || first == "api" => (first.as_str(), rest),
+        _ => ("api", args),
+    };
+    let mut cargo = shell::cargo(&["bench", "-p", "mcplane", "--bench", which, "--"]);
     shell::run(cargo.args(args))
 }
