@@ -5,6 +5,7 @@
 mod artifacts;
 mod datasets;
 mod experiments;
+mod logged_models;
 mod metrics;
 mod rig;
 mod runs;
@@ -16,6 +17,10 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     artifacts::{ files_come_and_go, no_path_leads_out, workspaces_keep_their_files },
     datasets::{ inputs_are_logged_once, outputs_are_models_with_steps, datasets_are_found_by_experiment },
     experiments::{ experiments_live_and_die, requests_are_checked, workspaces_are_apart },
+    logged_models::{
+        models_live_and_die, model_requests_are_checked, models_have_files, runs_keep_the_history_of_models,
+        models_are_searched, pages_of_models_belong_to_their_search,
+    },
     metrics::{ metrics_are_logged_once, points_are_checked, histories_grow_and_repeat_nothing, batches_are_all_or_nothing },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
 ];
