@@ -9,10 +9,12 @@ pub mod metrics;
 pub mod mlflow;
 pub mod pages;
 pub mod runs;
+mod query;
 mod scope;
 mod statement;
 mod tags;
 mod tracking;
 
+pub use query::View;
 pub use scope::{ARTIFACTS, EXPERIMENTS, LOGGED_MODELS, Noun, RUNS, roles};
 pub use tracking::{Config, Tracking};

@@ -1,10 +1,14 @@
 //! `/api/2.0/mlflow/experiments/…`.
 
+use mcplane_core::Error;
 use serde::Serialize;
 
+use super::search::ExperimentSearch;
 use super::types::{Experiment, ExperimentId, NewExperiment};
+use crate::filter::page::PageToken;
 use crate::mlflow::fields::Fields;
 use crate::mlflow::{Answer, Call, Dialect, reply, reply_empty};
+use crate::query::{MOST_RESULTS, not_positive};
 use crate::scope::EXPERIMENTS;
 use crate::tags::Tag;
 
@@ -13,6 +17,8 @@ pub(crate) fn routes(dialect: Dialect) -> Dialect {
         .post("2.0/mlflow/experiments/create", EXPERIMENTS.to("create"), create)
         .get("2.0/mlflow/experiments/get", EXPERIMENTS.to("get"), get)
         .get("2.0/mlflow/experiments/get-by-name", EXPERIMENTS.to("get"), get_by_name)
+        .get("2.0/mlflow/experiments/search", EXPERIMENTS.to("list"), search)
+        .post("2.0/mlflow/experiments/search", EXPERIMENTS.to("list"), search)
         .post("2.0/mlflow/experiments/delete", EXPERIMENTS.to("delete"), delete)
         .post("2.0/mlflow/experiments/restore", EXPERIMENTS.to("delete"), restore)
         .post("2.0/mlflow/experiments/update", EXPERIMENTS.to("update"), update)
@@ -55,6 +61,14 @@ struct Found {
 }
 
 #[derive(Serialize)]
+struct Page {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    experiments: Vec<ExperimentMessage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+#[derive(Serialize)]
 struct Created {
     experiment_id: ExperimentId,
 }
@@ -81,6 +95,26 @@ async fn get_by_name(Call { door, grant, fields }: Call) -> Answer {
     let name = fields.required_text("experiment_name")?;
     let experiment = door.tracking.experiment_by_name(&grant, name).await?;
     reply(&Found { experiment: experiment.into() })
+}
+
+async fn search(Call { door, grant, fields }: Call) -> Answer {
+    let limit = fields.optional_int("max_results")?.unwrap_or_default();
+    if limit > MOST_RESULTS {
+        let message =
+            format!("Invalid value {limit} for parameter 'max_results' supplied. It must be at most {MOST_RESULTS}");
+        return Err(Error::bad_request(message).into());
+    }
+    let search = ExperimentSearch {
+        filter: fields.text("filter")?.to_owned(),
+        order_by: fields.texts("order_by")?.into_iter().map(str::to_owned).collect(),
+        view: fields.view("view_type"),
+        limit: usize::try_from(limit).ok().filter(|limit| *limit > 0).ok_or_else(|| not_positive(limit))?,
+        offset: PageToken::decode(fields.text("page_token")?)?.offset,
+    };
+    let next = PageToken { offset: search.offset.saturating_add(search.limit as u64) };
+    let (experiments, more) = door.tracking.search_experiments(&grant, search).await?;
+    let experiments = experiments.into_iter().map(ExperimentMessage::from).collect();
+    reply(&Page { experiments, next_page_token: more.then(|| next.encode()) })
 }
 
 async fn delete(Call { door, grant, fields }: Call) -> Answer {

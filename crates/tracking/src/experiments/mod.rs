@@ -4,8 +4,10 @@
 //! first asked for. A deleted experiment keeps its id and its name until it is purged, because it may be restored.
 
 pub(crate) mod mlflow;
+mod search;
 pub(crate) mod service;
 pub(crate) mod store;
 mod types;
 
+pub use search::ExperimentSearch;
 pub use types::{Experiment, ExperimentId, NewExperiment};

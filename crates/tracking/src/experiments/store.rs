@@ -1,5 +1,7 @@
 //! The tables `experiments` and `experiment_tags`.
 
+use std::collections::HashMap;
+
 use mcplane_core::Result;
 use mcplane_db::{Arg, Db, Row, Tx};
 
@@ -63,9 +65,10 @@ pub(crate) async fn with_tags(db: &Db, mut experiments: Vec<Experiment>) -> Resu
     let sql = format!(
         "SELECT experiment, key, value FROM experiment_tags WHERE experiment IN {list} ORDER BY experiment, key"
     );
+    let places: HashMap<i64, usize> = numbers.iter().enumerate().map(|(at, no)| (*no, at)).collect();
     for row in db.fetch(sql, vec![Arg::list(&numbers)]).await? {
         let (no, tag) = (row.int(0)?, Tag::new(row.text(1)?, row.text(2)?));
-        if let Some(experiment) = experiments.iter_mut().find(|experiment| experiment.no == no) {
+        if let Some(experiment) = places.get(&no).and_then(|at| experiments.get_mut(*at)) {
             experiment.tags.push(tag);
         }
     }

@@ -20,9 +20,11 @@ impl ExperimentId {
     /// # Errors
     /// [`Error::BadRequest`] for what is no number.
     pub fn parse(text: &str) -> Result<Self> {
-        if text.is_empty() {
-            return Ok(Self::DEFAULT);
-        }
+        if text.is_empty() { Ok(Self::DEFAULT) } else { Self::parse_given(text) }
+    }
+
+    /// Reads an id that must be given.
+    pub(crate) fn parse_given(text: &str) -> Result<Self> {
         let invalid =
             || Error::bad_request(format!("Invalid experiment ID '{text}'. Experiment ID must be a valid integer."));
         text.trim().parse().map(Self).map_err(|_| invalid())

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use mcplane_core::{Error, Result};
 use serde_json::{Map, Value};
 
+use crate::query::View;
+
 /// The named values of a request or of a message in it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fields {
@@ -131,6 +133,17 @@ impl Fields {
                 _ => Err(Error::bad_request(format!("Invalid boolean value: {text}, must be 'true' or 'false'."))),
             },
             Some(other) => Err(invalid(name, other)),
+        }
+    }
+
+    /// Active or deleted things, by name or number; what is unknown means active, as for the reference.
+    pub(crate) fn view(&self, name: &str) -> View {
+        match self.raw(name) {
+            Some(Value::String(text)) if text == "ALL" => View::All,
+            Some(Value::String(text)) if text == "DELETED_ONLY" => View::Deleted,
+            Some(value) if whole(value) == Some(3) => View::All,
+            Some(value) if whole(value) == Some(2) => View::Deleted,
+            _ => View::Active,
         }
     }
 

@@ -3,12 +3,15 @@
 use mcplane_core::{Error, Result};
 use serde::Serialize;
 
+use super::search::RunSearch;
 use super::types::{NewRun, Run, RunInfo, RunStatus, RunUpdate};
 use crate::datasets::mlflow::{InputsMessage, OutputsMessage, messages};
 use crate::experiments::ExperimentId;
+use crate::filter::page::PageToken;
 use crate::metrics::mlflow::MetricMessage;
-use crate::mlflow::fields::Fields;
+use crate::mlflow::fields::{Fields, invalid};
 use crate::mlflow::{Answer, Call, Dialect, reply, reply_empty};
+use crate::query::{MOST_RESULTS, not_positive};
 use crate::scope::RUNS;
 use crate::tags::Tag;
 
@@ -16,6 +19,7 @@ pub(crate) fn routes(dialect: Dialect) -> Dialect {
     dialect
         .post("2.0/mlflow/runs/create", RUNS.to("create"), create)
         .get("2.0/mlflow/runs/get", RUNS.to("get"), get)
+        .post("2.0/mlflow/runs/search", RUNS.to("list"), search)
         .post("2.0/mlflow/runs/update", RUNS.to("update"), update)
         .post("2.0/mlflow/runs/delete", RUNS.to("delete"), delete)
         .post("2.0/mlflow/runs/restore", RUNS.to("delete"), restore)
@@ -93,6 +97,14 @@ struct Found {
 }
 
 #[derive(Serialize)]
+struct Page {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    runs: Vec<RunMessage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_page_token: Option<String>,
+}
+
+#[derive(Serialize)]
 struct Updated {
     run_info: InfoMessage,
 }
@@ -127,6 +139,32 @@ async fn update(Call { door, grant, fields }: Call) -> Answer {
         name: fields.optional_text("run_name")?.map(str::to_owned),
     };
     reply(&Updated { run_info: door.tracking.update_run(&grant, id, change).await?.into() })
+}
+
+/// Runs of a page unless the client says.
+const PAGE: i64 = 1000;
+
+async fn search(Call { door, grant, fields }: Call) -> Answer {
+    let limit = fields.optional_int("max_results")?.unwrap_or(PAGE);
+    if limit > MOST_RESULTS {
+        return Err(invalid("max_results", &limit.into()).into());
+    }
+    let search = RunSearch {
+        experiments: fields
+            .texts("experiment_ids")?
+            .into_iter()
+            .map(ExperimentId::parse_given)
+            .collect::<Result<_>>()?,
+        filter: fields.text("filter")?.to_owned(),
+        order_by: fields.texts("order_by")?.into_iter().map(str::to_owned).collect(),
+        view: fields.view("run_view_type"),
+        offset: PageToken::decode(fields.text("page_token")?)?.offset,
+        limit: usize::try_from(limit).ok().filter(|limit| *limit > 0).ok_or_else(|| not_positive(limit))?,
+    };
+    let next = PageToken { offset: search.offset.saturating_add(search.limit as u64) };
+    let (runs, more) = door.tracking.search_runs(&grant, search).await?;
+    let runs = runs.into_iter().map(RunMessage::from).collect();
+    reply(&Page { runs, next_page_token: more.then(|| next.encode()) })
 }
 
 async fn delete(Call { door, grant, fields }: Call) -> Answer {

@@ -4,8 +4,11 @@
 //! name of a run and its tag `mlflow.runName` are the same thing, because clients write either.
 
 mod assemble;
+mod condition;
 pub(crate) mod mlflow;
 mod names;
+mod order;
+mod search;
 pub(crate) mod service;
 pub(crate) mod store;
 mod types;
@@ -13,4 +16,5 @@ mod types;
 pub(crate) use assemble::assemble;
 pub(crate) use names::random as random_name;
 pub(crate) use service::below;
+pub use search::RunSearch;
 pub use types::{NewRun, Run, RunInfo, RunStatus, RunUpdate};

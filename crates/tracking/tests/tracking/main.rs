@@ -9,6 +9,7 @@ mod logged_models;
 mod metrics;
 mod rig;
 mod runs;
+mod search;
 
 use mcplane_testkit::suite::{self, Case};
 use rig::Store;
@@ -22,6 +23,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
         models_are_searched, pages_of_models_belong_to_their_search,
     },
     metrics::{ metrics_are_logged_once, points_are_checked, histories_grow_and_repeat_nothing, batches_are_all_or_nothing },
+    search::{ runs_are_filtered, runs_are_sorted_and_paged, experiments_are_searched },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
 ];
 

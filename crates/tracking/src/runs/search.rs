@@ -1,0 +1,174 @@
+//! Which runs a search finds, and in which order.
+//!
+//! A search first finds the numbers of the runs of a page, and then the runs. A comparison that few runs satisfy drives it:
+//! an index tells those runs, and nothing else is looked at. Otherwise runs are looked at in their order until the page is
+//! full; the order by one metric is read from the metric's index.
+
+use std::collections::HashMap;
+
+use mcplane_core::{Error, Grant, Result};
+use mcplane_db::{Arg, Snapshot};
+
+use super::condition::{Scope, condition, in_experiments, probe};
+use super::order::{Segment, segments};
+use super::types::Run;
+use super::{assemble, store};
+use crate::Tracking;
+use crate::experiments::ExperimentId;
+use crate::filter::{self, Comparison};
+use crate::query::{Args, View};
+use crate::scope::namespace;
+use crate::tags::check_text;
+
+/// Runs that may drive a search.
+const FEW: usize = 2000;
+
+/// A search of runs.
+#[derive(Debug, Clone, Default)]
+pub struct RunSearch {
+    /// The experiments to search.
+    pub experiments: Vec<ExperimentId>,
+    /// What the client filters by.
+    pub filter: String,
+    /// What the client sorts by.
+    pub order_by: Vec<String>,
+    /// Active or deleted runs.
+    pub view: View,
+    /// How many runs come before the page.
+    pub offset: u64,
+    /// Runs of the page at most.
+    pub limit: usize,
+}
+
+impl Tracking {
+    /// A page of the runs that a search finds, and whether more follow.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] for a filter or an order that can't be read.
+    pub async fn search_runs(&self, grant: &Grant, search: RunSearch) -> Result<(Vec<Run>, bool)> {
+        check_text(&search.filter)?;
+        search.order_by.iter().try_for_each(|order| check_text(order))?;
+        let comparisons = filter::runs::parse(&search.filter)?;
+        let orders = filter::runs::parse_order_by(&search.order_by)?;
+        let mut view = self.db.snapshot().await?;
+        let experiments = experiments(&mut view, namespace(grant)?, &search.experiments).await?;
+        if experiments.is_empty() {
+            return Ok((vec![], false));
+        }
+        let mut scope = Scope { experiments, view: search.view, few: None };
+        scope.few = few(&mut view, &scope, &comparisons).await?;
+        let mut page = Page { skip: search.offset, limit: search.limit + 1, runs: Vec::new() };
+        for segment in segments(&orders, &scope) {
+            page.fill(&mut view, &segment, &scope, &comparisons).await?;
+        }
+        let more = page.runs.len() > search.limit;
+        page.runs.truncate(search.limit);
+        Ok((whole(&mut view, &page.runs).await?, more))
+    }
+}
+
+/// The database's numbers of those experiments that are in the namespace.
+async fn experiments(view: &mut Snapshot, namespace: &str, ids: &[ExperimentId]) -> Result<Vec<i64>> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let sql = format!("SELECT no FROM experiments WHERE namespace = $1 AND id IN {}", view.dialect().numbers(2));
+    let rows = view.fetch(sql, vec![namespace.into(), Arg::list(&ids)]).await?;
+    rows.iter().map(|row| row.int(0)).collect()
+}
+
+/// The runs that satisfy the first comparison which few do, if there is one.
+async fn few(view: &mut Snapshot, scope: &Scope, comparisons: &[Comparison]) -> Result<Option<Vec<i64>>> {
+    for comparison in comparisons {
+        let mut args = Args::new(view.dialect());
+        let Some(sql) = probe(&mut args, scope, comparison)? else { continue };
+        let sql = format!("{sql} LIMIT {}", args.bind(FEW as i64 + 1));
+        let rows = view.fetch(sql, args.into_args()).await?;
+        if rows.len() <= FEW {
+            return rows.iter().map(|row| row.int(0)).collect::<Result<_>>().map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// The numbers of a page's runs, as far as they are found.
+struct Page {
+    skip: u64,
+    limit: usize,
+    runs: Vec<i64>,
+}
+
+impl Page {
+    /// Goes on with the runs of a segment.
+    async fn fill(
+        &mut self,
+        view: &mut Snapshot,
+        segment: &Segment<'_>,
+        scope: &Scope,
+        comparisons: &[Comparison],
+    ) -> Result<()> {
+        let wanted = self.limit - self.runs.len();
+        if wanted == 0 {
+            return Ok(());
+        }
+        let mut args = Args::new(view.dialect());
+        let from = segment.from(&mut args);
+        let rows = rows(&mut args, segment, scope, comparisons)?;
+        let order = segment.order(&args);
+        let (limit, offset) = (args.bind(wanted as i64), args.bind(self.skip.min(i64::MAX as u64).cast_signed()));
+        let sql = format!("SELECT r.no FROM {from} WHERE {rows} ORDER BY {order} LIMIT {limit} OFFSET {offset}");
+        let found = view.fetch(sql, args.into_args()).await?;
+        for row in &found {
+            self.runs.push(row.int(0)?);
+        }
+        if self.skip > 0 {
+            // What the segment has is no longer to be skipped in the next.
+            let passed = if found.is_empty() { count(view, segment, scope, comparisons).await? } else { self.skip };
+            self.skip = self.skip.saturating_sub(passed);
+        }
+        Ok(())
+    }
+}
+
+async fn count(view: &mut Snapshot, segment: &Segment<'_>, scope: &Scope, comparisons: &[Comparison]) -> Result<u64> {
+    if segment.is_last() {
+        return Ok(0);
+    }
+    let mut args = Args::new(view.dialect());
+    let from = segment.from(&mut args);
+    let rows = rows(&mut args, segment, scope, comparisons)?;
+    let found = view.fetch(format!("SELECT count(*) FROM {from} WHERE {rows}"), args.into_args()).await?;
+    let count = found.first().ok_or_else(|| Error::internal("a count without a row"))?.int(0)?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
+/// What the runs of a segment satisfy.
+fn rows(args: &mut Args, segment: &Segment<'_>, scope: &Scope, comparisons: &[Comparison]) -> Result<String> {
+    let mut conditions = vec![in_experiments(args, "r", scope)];
+    match scope.view {
+        View::Active => conditions.push("r.deleted_at IS NULL".to_owned()),
+        View::Deleted => conditions.push("r.deleted_at IS NOT NULL".to_owned()),
+        View::All => {}
+    }
+    if let Some(few) = &scope.few {
+        conditions.push(format!("r.no IN {}", args.numbers(few)));
+    }
+    conditions.extend(segment.condition(args, scope));
+    for comparison in comparisons {
+        conditions.push(condition(args, comparison)?);
+    }
+    Ok(conditions.join(" AND "))
+}
+
+/// The runs of those numbers, in that order.
+async fn whole(view: &mut Snapshot, numbers: &[i64]) -> Result<Vec<Run>> {
+    if numbers.is_empty() {
+        return Ok(vec![]);
+    }
+    let list = view.dialect().numbers(1);
+    let columns = store::COLUMNS;
+    let sql = format!("SELECT {columns} FROM runs r JOIN experiments e ON e.no = r.experiment WHERE r.no IN {list}");
+    let places: HashMap<i64, usize> = numbers.iter().enumerate().map(|(at, no)| (*no, at)).collect();
+    let rows = view.fetch(sql, vec![Arg::list(numbers)]).await?;
+    let mut infos = rows.iter().map(store::read).collect::<Result<Vec<_>>>()?;
+    infos.sort_by_key(|info| places.get(&info.no).copied());
+    assemble(view, infos).await
+}
