@@ -8,13 +8,15 @@ pub mod logged_models;
 pub mod metrics;
 pub mod mlflow;
 pub mod pages;
-pub mod runs;
 mod query;
+pub mod runs;
 mod scope;
 mod statement;
 mod tags;
+pub mod traces;
 mod tracking;
 
 pub use query::View;
+pub use scope::{ARTIFACTS, EXPERIMENTS, LOGGED_MODELS, Noun, RUNS, TRACES, roles};
 pub use scope::{ARTIFACTS, EXPERIMENTS, LOGGED_MODELS, Noun, RUNS, roles};
 pub use tracking::{Config, Tracking};

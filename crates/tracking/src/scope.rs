@@ -23,6 +23,8 @@ pub const RUNS: Noun = Noun { group: GROUP, resource: "runs" };
 pub const LOGGED_MODELS: Noun = Noun { group: GROUP, resource: "loggedmodels" };
 /// Files that runs and models leave.
 pub const ARTIFACTS: Noun = Noun { group: GROUP, resource: "artifacts" };
+/// Traces, with their spans and what is said of them.
+pub const TRACES: Noun = Noun { group: GROUP, resource: "traces" };
 
 impl Noun {
     /// What a role must allow for `verb` in `namespace`.

@@ -249,10 +249,11 @@ pub(crate) fn invalid(name: &str, value: &Value) -> Error {
 
 /// JSON as the reference prints it in messages: without spaces, in ASCII.
 pub(crate) fn python_json(value: &Value) -> String {
-    let text = value.to_string();
-    if text.is_ascii() {
-        return text;
-    }
+    in_ascii(&value.to_string())
+}
+
+/// JSON with all other characters escaped.
+pub(crate) fn in_ascii(text: &str) -> String {
     let mut ascii = String::with_capacity(text.len() * 2);
     for c in text.chars() {
         if c.is_ascii() {

@@ -57,6 +57,11 @@ impl Dialect {
         self.add(path.to_owned(), "GET", get(handler).layer(Extension(access)))
     }
 
+    /// A `POST` outside the prefixes.
+    pub(crate) fn plain_post<H: Handler<T, Door>, T: 'static>(self, path: &str, access: Access, handler: H) -> Self {
+        self.add(path.to_owned(), "POST", post(handler).layer(Extension(access)))
+    }
+
     /// A `GET` that tells nothing of anybody's and that everybody may have.
     pub(crate) fn open<H: Handler<T, Door>, T: 'static>(self, path: &str, handler: H) -> Self {
         self.add(path.to_owned(), "GET", get(handler))

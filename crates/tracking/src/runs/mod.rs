@@ -15,6 +15,6 @@ mod types;
 
 pub(crate) use assemble::assemble;
 pub(crate) use names::random as random_name;
-pub(crate) use service::below;
 pub use search::RunSearch;
+pub(crate) use service::below;
 pub use types::{NewRun, Run, RunInfo, RunStatus, RunUpdate};

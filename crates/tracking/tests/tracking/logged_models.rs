@@ -62,7 +62,10 @@ pub(crate) async fn models_live_and_die(store: Store) {
     api.send(Method::DELETE, &path, &[], vec![]).await.json();
     let missing = format!("Logged model with ID '{id}' not found.");
     assert_eq!(api.get(&path).await.error(), (404, "RESOURCE_DOES_NOT_EXIST".to_owned(), missing));
-    assert_eq!(api.read(&format!("logged-models/{id}?allow_deleted=true")).await["model"]["info"]["name"], json!("one"));
+    assert_eq!(
+        api.read(&format!("logged-models/{id}?allow_deleted=true")).await["model"]["info"]["name"],
+        json!("one")
+    );
 }
 
 pub(crate) async fn model_requests_are_checked(store: Store) {
@@ -104,7 +107,8 @@ pub(crate) async fn models_have_files(store: Store) {
     assert_eq!(listed, json!({"root_uri": format!("mlflow-artifacts:/0/models/{id}/artifacts"), "files": files}));
     let below = api.read(&format!("logged-models/{id}/artifacts/directories?artifact_directory_path=code")).await;
     assert_eq!(below["files"], json!([{"path": "code/a.py", "is_dir": false, "file_size": 4}]));
-    let file = api.get(&format!("/ajax-api/2.0/mlflow/logged-models/{id}/artifacts/files?artifact_file_path=MLmodel")).await;
+    let file =
+        api.get(&format!("/ajax-api/2.0/mlflow/logged-models/{id}/artifacts/files?artifact_file_path=MLmodel")).await;
     assert_eq!((file.status, file.text().as_str()), (200, "x: 1"));
 }
 
@@ -150,7 +154,11 @@ async fn four(api: &Api) -> (String, [String; 4]) {
     log(1, 0.7, 1, json!({"dataset_name": "d1", "dataset_digest": "y"})).await;
     log(2, 0.6, 1, json!({"dataset_name": "d2", "dataset_digest": "x"})).await;
     // Later is by time first, not by step.
-    api.ok("runs/log-metric", json!({"run_id": run, "key": "acc", "value": 0.1, "timestamp": 0, "step": 9, "model_id": ids[2]})).await;
+    api.ok(
+        "runs/log-metric",
+        json!({"run_id": run, "key": "acc", "value": 0.1, "timestamp": 0, "step": 9, "model_id": ids[2]}),
+    )
+    .await;
     (experiment, ids)
 }
 

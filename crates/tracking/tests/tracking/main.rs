@@ -10,6 +10,7 @@ mod metrics;
 mod rig;
 mod runs;
 mod search;
+mod traces;
 
 use mcplane_testkit::suite::{self, Case};
 use rig::Store;
@@ -25,6 +26,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     metrics::{ metrics_are_logged_once, points_are_checked, histories_grow_and_repeat_nothing, batches_are_all_or_nothing },
     search::{ runs_are_filtered, runs_are_sorted_and_paged, experiments_are_searched },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
+    traces::{ traces_live_and_die, spans_come_before_or_after, exports_are_checked, traces_are_assessed, traces_are_found },
 ];
 
 #[tokio::test(flavor = "multi_thread")]
