@@ -18,5 +18,4 @@ mod tracking;
 
 pub use query::View;
 pub use scope::{ARTIFACTS, EXPERIMENTS, LOGGED_MODELS, Noun, RUNS, TRACES, roles};
-pub use scope::{ARTIFACTS, EXPERIMENTS, LOGGED_MODELS, Noun, RUNS, roles};
 pub use tracking::{Config, Tracking};
