@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     3 "0003_tracking",
     4 "0004_metrics",
     5 "0005_logged_models",
+    6 "0006_models",
     7 "0007_traces",
     10 "0010_artifacts",
 ];

@@ -7,6 +7,7 @@ pub mod filter;
 pub mod logged_models;
 pub mod metrics;
 pub mod mlflow;
+pub mod models;
 pub mod pages;
 mod query;
 pub mod runs;
@@ -17,5 +18,5 @@ pub mod traces;
 mod tracking;
 
 pub use query::View;
-pub use scope::{ARTIFACTS, EXPERIMENTS, LOGGED_MODELS, Noun, RUNS, TRACES, roles};
+pub use scope::{ARTIFACTS, EXPERIMENTS, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, TRACES, roles};
 pub use tracking::{Config, Tracking};

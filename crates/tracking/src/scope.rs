@@ -15,6 +15,9 @@ pub struct Noun {
 /// The group of what is tracked.
 pub(crate) const GROUP: &str = "tracking.mcplane.io";
 
+/// The group of what the object API shows too.
+pub(crate) const OBJECT_GROUP: &str = "mcplane.io";
+
 /// Experiments.
 pub const EXPERIMENTS: Noun = Noun { group: GROUP, resource: "experiments" };
 /// Runs, with what is logged to them.
@@ -25,6 +28,10 @@ pub const LOGGED_MODELS: Noun = Noun { group: GROUP, resource: "loggedmodels" };
 pub const ARTIFACTS: Noun = Noun { group: GROUP, resource: "artifacts" };
 /// Traces, with their spans and what is said of them.
 pub const TRACES: Noun = Noun { group: GROUP, resource: "traces" };
+/// Registered models.
+pub const MODELS: Noun = Noun { group: OBJECT_GROUP, resource: "models" };
+/// Versions of registered models.
+pub const MODEL_VERSIONS: Noun = Noun { group: OBJECT_GROUP, resource: "modelversions" };
 
 impl Noun {
     /// What a role must allow for `verb` in `namespace`.
@@ -58,7 +65,10 @@ pub fn roles() -> Vec<serde_json::Value> {
                 },
                 "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
             },
-            "rules": [{"apiGroups": [GROUP], "resources": ["*"], "verbs": verbs}],
+            "rules": [
+                {"apiGroups": [GROUP], "resources": ["*"], "verbs": verbs},
+                {"apiGroups": [OBJECT_GROUP], "resources": [MODELS.resource, MODEL_VERSIONS.resource], "verbs": verbs},
+            ],
         })
     };
     vec![

@@ -88,23 +88,35 @@ pub(crate) fn check_length(what: &str, most: usize, text: &str) -> Result<()> {
 /// Names of metrics, parameters and tags may become files, so they must look like a path that stays where it is.
 pub(crate) fn check_name(name: &str, path: &str) -> Result<()> {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '/' | '.' | '-' | ' ' | ':');
-    let invalid = |why: &str| {
-        let shown = python_json(&name.into());
-        Err(Error::bad_request(format!("Invalid value {shown} for parameter '{path}' supplied: {why}")))
-    };
     if !name.chars().all(plain) {
-        return invalid(
+        return Err(invalid(
+            name,
+            path,
             "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and slashes (/).",
-        );
+        ));
     }
+    check_path(name, path)
+}
+
+/// Checks that a name, taken as a path, stays where it is.
+pub(crate) fn check_path(name: &str, path: &str) -> Result<()> {
     let normal = normal_path(name);
     if normal != name || normal == "." || normal.starts_with("..") || normal.starts_with('/') {
-        return invalid(&format!(
-            "Names may be treated as files in certain cases, and must not resolve to other names when treated as such. \
-             This name would resolve to '{normal}'"
+        return Err(invalid(
+            name,
+            path,
+            &format!(
+                "Names may be treated as files in certain cases, and must not resolve to other names when treated as such. \
+                 This name would resolve to '{normal}'"
+            ),
         ));
     }
     Ok(())
+}
+
+fn invalid(name: &str, path: &str, why: &str) -> Error {
+    let shown = python_json(&name.into());
+    Error::bad_request(format!("Invalid value {shown} for parameter '{path}' supplied: {why}"))
 }
 
 /// A path without `.`, `..` and doubled slashes, by the rules of POSIX: two slashes at the start, and just two, stay.

@@ -18,7 +18,7 @@ pub(crate) use answer::{Answer, Refusal, reply, reply_empty};
 pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE};
 pub(crate) use routes::{Access, Dialect};
 
-use crate::{Tracking, artifacts, datasets, experiments, logged_models, metrics, runs, traces};
+use crate::{Tracking, artifacts, datasets, experiments, logged_models, metrics, models, runs, traces};
 
 /// How paths begin whose requests [`Call`] limits, because they may be larger than objects.
 pub const OWN_BODY_LIMITS: &[&str] = &[
@@ -59,6 +59,7 @@ pub fn routes(door: Door) -> Routes {
     let dialect = logged_models::mlflow::routes(dialect);
     let dialect = traces::mlflow::routes(dialect);
     let dialect = traces::collector::routes(dialect);
+    let dialect = models::mlflow::routes(dialect);
     let dialect = server::routes(dialect);
     dialect.into_routes(door)
 }

@@ -7,6 +7,7 @@ mod datasets;
 mod experiments;
 mod logged_models;
 mod metrics;
+mod models;
 mod rig;
 mod runs;
 mod search;
@@ -25,6 +26,10 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     },
     metrics::{ metrics_are_logged_once, points_are_checked, histories_grow_and_repeat_nothing, batches_are_all_or_nothing },
     search::{ runs_are_filtered, runs_are_sorted_and_paged, experiments_are_searched },
+    models::{
+        models_live_and_die, versions_live_and_die, aliases_name_versions, the_registry_is_searched,
+        sources_stay_where_they_belong, versions_are_copied,
+    },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
     traces::{ traces_live_and_die, spans_come_before_or_after, exports_are_checked, traces_are_assessed, traces_are_found },
 ];

@@ -1,0 +1,140 @@
+//! Models and versions as objects: each change of a row that shows becomes a change of the feed, in the same transaction.
+
+use std::sync::Arc;
+
+use mcplane_core::{Result, clock};
+use mcplane_db::{Operation, Tx};
+use mcplane_objects::object::Body;
+use serde_json::{Map, Value, json};
+
+use super::types::{ModelVersion, RegisteredModel, Shown};
+use super::{store, version_store};
+use crate::tags::Tag;
+
+/// The collection of models in the feed.
+pub(super) const MODELS: &str = "models.mcplane.io";
+/// The collection of versions in the feed.
+pub(super) const VERSIONS: &str = "modelversions.mcplane.io";
+/// The label of a version that names the object of its model.
+const MODEL_LABEL: &str = "mcplane.io/model";
+
+fn map(tags: &[Tag]) -> Map<String, Value> {
+    tags.iter().map(|tag| (tag.key.clone(), tag.value.as_str().into())).collect()
+}
+
+fn metadata(shown: &Shown, namespace: &str, uid: &str, created_at: i64) -> Value {
+    json!({
+        "name": shown.name,
+        "namespace": namespace,
+        "uid": uid,
+        "creationTimestamp": clock::rfc3339(created_at),
+    })
+}
+
+/// A model as an object.
+pub(super) fn model_object(model: &RegisteredModel) -> Value {
+    let aliases: Map<String, Value> = model.aliases.iter().map(|a| (a.alias.clone(), a.version.into())).collect();
+    json!({
+        "metadata": metadata(&model.shown, &model.namespace, &model.uid, model.created_at),
+        "spec": {
+            "name": model.name,
+            "description": model.description.as_deref().unwrap_or_default(),
+            "tags": map(&model.tags),
+        },
+        "status": {
+            "lastVersion": model.last_version,
+            "aliases": aliases,
+            "updatedAt": clock::rfc3339(model.updated_at),
+        },
+    })
+}
+
+/// A version as an object.
+pub(super) fn version_object(model: &RegisteredModel, version: &ModelVersion) -> Value {
+    let mut metadata = metadata(&version.shown, &model.namespace, &version.uid, version.created_at);
+    metadata["labels"] = json!({ MODEL_LABEL: model.shown.name });
+    json!({
+        "metadata": metadata,
+        "spec": {
+            "model": version.model,
+            "version": version.semantic,
+            "number": version.number,
+            "source": version.source,
+            "runId": version.run_id,
+            "modelId": version.model_id,
+            "createdBy": version.created_by,
+            "description": version.description.as_deref().unwrap_or_default(),
+            "tags": map(&version.tags),
+        },
+        "status": {
+            "stage": version.stage,
+            "aliases": version.aliases,
+            "updatedAt": clock::rfc3339(version.updated_at),
+        },
+    })
+}
+
+/// Shows a model and some of its versions as they are now.
+pub(super) async fn show(tx: &mut Tx, namespace: &str, model: &str, versions: &[i64]) -> Result<RegisteredModel> {
+    let model = store::find(tx, namespace, model).await?;
+    if let Some((revision, text)) = publish(tx, MODELS, namespace, &model.shown, &model_object(&model)).await? {
+        let sql = "UPDATE registered_models SET revision = $2, object = $3 WHERE no = $1";
+        tx.execute(sql, vec![model.no.into(), revision.into(), text.into()]).await?;
+    }
+    if versions.is_empty() {
+        return Ok(model);
+    }
+    for mut version in version_store::some(tx, model.no, versions).await? {
+        version.take_aliases(&model);
+        let object = version_object(&model, &version);
+        if let Some((revision, text)) = publish(tx, VERSIONS, namespace, &version.shown, &object).await? {
+            let sql = "UPDATE model_versions SET revision = $3, object = $4 WHERE model = $1 AND version = $2";
+            tx.execute(sql, vec![model.no.into(), version.number.into(), revision.into(), text.into()]).await?;
+        }
+    }
+    Ok(model)
+}
+
+/// Appends the change that made an object what it is, if it is not what was shown.
+async fn publish(
+    tx: &mut Tx,
+    resource: &str,
+    namespace: &str,
+    shown: &Shown,
+    object: &Value,
+) -> Result<Option<(i64, Arc<str>)>> {
+    let body = Body::encode(object)?;
+    if *body.at(shown.revision) == shown.text {
+        return Ok(None);
+    }
+    let (operation, previous) = match shown.text.as_str() {
+        "" => (Operation::Created, None),
+        text => (Operation::Updated, Some(text.into())),
+    };
+    let key = (&resource.into(), &namespace.into(), &shown.name.as_str().into());
+    tx.change(key, operation, |revision| body.at(revision), previous).await.map(Some)
+}
+
+/// Tells that an object is gone.
+async fn retract(tx: &mut Tx, resource: &str, namespace: &str, shown: &Shown, object: &Value) -> Result<()> {
+    if shown.text.is_empty() {
+        return Ok(());
+    }
+    let body = Body::encode(object)?;
+    let key = (&resource.into(), &namespace.into(), &shown.name.as_str().into());
+    tx.change(key, Operation::Deleted, |revision| body.at(revision), Some(shown.text.as_str().into())).await.map(drop)
+}
+
+/// Tells that a version is gone.
+pub(super) async fn hide_version(tx: &mut Tx, model: &RegisteredModel, version: &ModelVersion) -> Result<()> {
+    retract(tx, VERSIONS, &model.namespace, &version.shown, &version_object(model, version)).await
+}
+
+/// Tells that a model is gone, and all its versions.
+pub(super) async fn hide(tx: &mut Tx, model: &RegisteredModel, versions: &[i64]) -> Result<()> {
+    for mut version in version_store::some(tx, model.no, versions).await? {
+        version.take_aliases(model);
+        hide_version(tx, model, &version).await?;
+    }
+    retract(tx, MODELS, &model.namespace, &model.shown, &model_object(model)).await
+}
