@@ -8,7 +8,7 @@ mod metrics;
 pub(crate) mod mlflow;
 mod search;
 mod service;
-mod store;
+pub(crate) mod store;
 mod types;
 
 pub use legacy::LegacyModel;

@@ -73,7 +73,7 @@ impl Tracking {
     pub async fn describe_model(&self, grant: &Grant, name: &str, description: &str) -> Result<RegisteredModel> {
         names::check_description(description)?;
         let description = description.to_owned();
-        self.change_model(grant, name, "update", move |mut model, tx, _| {
+        self.change_registered_model(grant, name, "update", move |mut model, tx, _| {
             Box::pin(async move {
                 model.description = Some(description);
                 model.updated_at = tx.now();
@@ -135,7 +135,7 @@ impl Tracking {
     pub async fn set_model_tag(&self, grant: &Grant, name: &str, tag: Tag) -> Result<()> {
         names::check_model(name, "name")?;
         names::check_model_tag(&tag)?;
-        self.change_model(grant, name, "update", |model, tx, _| {
+        self.change_registered_model(grant, name, "update", |model, tx, _| {
             Box::pin(async move {
                 store::put_tags(tx, model.no, &[tag]).await?;
                 Ok(vec![])
@@ -152,7 +152,7 @@ impl Tracking {
         names::check_model(name, "name")?;
         names::check_key(key)?;
         let key = key.to_owned();
-        self.change_model(grant, name, "update", |model, tx, _| {
+        self.change_registered_model(grant, name, "update", |model, tx, _| {
             Box::pin(async move {
                 store::remove_tag(tx, model.no, &key).await?;
                 Ok(vec![])
@@ -162,7 +162,7 @@ impl Tracking {
     }
 
     /// Finds the model and changes it, or what belongs to it, in one transaction.
-    pub(super) async fn change_model<F>(&self, grant: &Grant, name: &str, verb: &'static str, change: F) -> Result<()>
+    pub(super) async fn change_registered_model<F>(&self, grant: &Grant, name: &str, verb: &'static str, change: F) -> Result<()>
     where
         F: for<'t> FnOnce(RegisteredModel, &'t mut Tx, &'t Grant) -> BoxFuture<'t, Result<Touched>> + Send + 'static,
     {

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::models::{last_of_each, record};
 use super::source::{self, Origin};
 use super::store::Reader;
-use super::types::{NewVersion, RegisteredModel, Shown, Stage};
-use super::{ModelVersion, SemanticVersion, names, projection, store, version_store};
+use super::types::{NewVersion, RegisteredModel, Shown, Stage, is_prompt};
+use super::{ModelVersion, SemanticVersion, logged, names, projection, store, version_store};
 use crate::Tracking;
 use crate::scope::namespace;
 use crate::tags::{Tag, check_length, check_text};
@@ -45,6 +45,9 @@ impl Tracking {
                     let semantic = version_store::highest(tx, model.no).await?;
                     let semantic = semantic.map_or(SemanticVersion::FIRST, |highest| highest.next());
                     let version = insert(tx, &grant, model, semantic, origin, new).await?;
+                    if !version.model_id.is_empty() && !is_prompt(&version.tags) {
+                        logged::add_version(tx, namespace, &version).await?;
+                    }
                     record(tx, &grant, "create", &format!("{}/{}", version.model, version.number), "");
                     Ok(version)
                 })
@@ -218,7 +221,7 @@ impl Tracking {
         names::check_model(model, "name")?;
         names::check_alias(alias)?;
         let alias = alias.to_owned();
-        self.change_model(grant, model, "update", |model, tx, _| {
+        self.change_registered_model(grant, model, "update", |model, tx, _| {
             Box::pin(async move {
                 store::remove_alias(tx, model.no, &alias).await?;
                 Ok(model.version_with(&alias).into_iter().collect())
