@@ -4,6 +4,7 @@ pub mod artifacts;
 pub mod datasets;
 pub mod experiments;
 pub mod filter;
+mod graphql;
 pub mod logged_models;
 pub mod metrics;
 pub mod mlflow;

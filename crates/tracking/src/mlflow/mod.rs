@@ -16,9 +16,9 @@ use mcplane_objects::http::Routes;
 
 pub(crate) use answer::{Answer, Refusal, reply, reply_empty};
 pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE};
-pub(crate) use routes::{Access, Dialect};
+pub(crate) use routes::{Access, Dialect, Inner};
 
-use crate::{Tracking, artifacts, datasets, experiments, logged_models, metrics, models, runs, traces};
+use crate::{Tracking, artifacts, datasets, experiments, graphql, logged_models, metrics, models, runs, traces};
 
 /// How paths begin whose requests [`Call`] limits, because they may be larger than objects.
 pub const OWN_BODY_LIMITS: &[&str] = &[
@@ -61,5 +61,6 @@ pub fn routes(door: Door) -> Routes {
     let dialect = traces::collector::routes(dialect);
     let dialect = models::mlflow::routes(dialect);
     let dialect = server::routes(dialect);
+    let dialect = graphql::routes(dialect, &door);
     dialect.into_routes(door)
 }

@@ -24,6 +24,10 @@ impl Noun {
     }
 }
 
+/// The routes that a handler may ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Inner(pub(crate) Router);
+
 /// Paths under which everything is served: that of clients, and that of the pages.
 const PREFIXES: [&str; 2] = ["/api", "/ajax-api"];
 
@@ -65,6 +69,18 @@ impl Dialect {
     /// A `GET` that tells nothing of anybody's and that everybody may have.
     pub(crate) fn open<H: Handler<T, Door>, T: 'static>(self, path: &str, handler: H) -> Self {
         self.add(path.to_owned(), "GET", get(handler))
+    }
+
+    /// A route outside the prefixes whose handler asks those that are there already.
+    pub(crate) fn over<H, T: 'static>(mut self, path: &str, access: Access, door: &Door, handler: H) -> Self
+    where
+        H: Handler<T, Door>,
+    {
+        let inner = Inner(self.router.clone().with_state(door.clone()));
+        let handlers: MethodRouter<Door> = get(handler.clone()).post(handler).layer(Extension(access));
+        let handlers: MethodRouter<Door> = handlers.layer(Extension(inner));
+        self.list.push(Route::new("POST", path.to_owned()));
+        self.add(path.to_owned(), "GET", handlers)
     }
 
     fn add(mut self, path: String, method: &'static str, handlers: MethodRouter<Door>) -> Self {

@@ -5,6 +5,7 @@
 mod artifacts;
 mod datasets;
 mod experiments;
+mod graphql;
 mod logged_models;
 mod metrics;
 mod models;
@@ -20,6 +21,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     artifacts::{ files_come_and_go, no_path_leads_out, workspaces_keep_their_files },
     datasets::{ inputs_are_logged_once, outputs_are_models_with_steps, datasets_are_found_by_experiment },
     experiments::{ experiments_live_and_die, requests_are_checked, workspaces_are_apart },
+    graphql::{ pages_get_what_they_select, errors_are_told_beside_data },
     logged_models::{
         models_live_and_die, model_requests_are_checked, models_have_files, runs_keep_the_history_of_models,
         models_are_searched, pages_of_models_belong_to_their_search,
