@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn numbers_may_be_texts() {
-        let body = fields(r#"{"a": "12", "b": 3.0, "c": 1.5, "d": "NaN", "e": true, "f": "-Infinity", "g": 1e400}"#);
+        let body = fields(r#"{"a": "12", "b": 3.0, "c": 1.5, "d": "NaN", "e": true, "f": "-Infinity"}"#);
         assert_eq!(body.optional_int("a").unwrap(), Some(12));
         assert_eq!(body.optional_int("b").unwrap(), Some(3));
         assert!(body.optional_int("c").is_err() && body.optional_int("e").is_err());
