@@ -116,10 +116,12 @@ pub(super) async fn write(tx: &mut Tx, run: RunKey, changes: &[(&str, Change)]) 
 pub(super) async fn history(view: &mut Snapshot, run: i64, key: &str) -> Result<Vec<Point>> {
     let sql = "SELECT data FROM metric_chunks WHERE run = $1 AND key = $2 ORDER BY no";
     let points = decoded(&view.fetch(sql, vec![run.into(), key.into()]).await?)?;
-    if !points.is_empty() {
-        return Ok(points);
-    }
-    let sql = "SELECT step, recorded_at, value, nan FROM metric_latest WHERE run = $1 AND key = $2";
+    if points.is_empty() { only(view, run, key).await } else { Ok(points) }
+}
+
+/// The point of a metric that has one, and no chunk.
+async fn only(view: &mut Snapshot, run: i64, key: &str) -> Result<Vec<Point>> {
+    let sql = "SELECT step, recorded_at, value, nan FROM metric_latest WHERE run = $1 AND key = $2 AND chunks = 0";
     let rows = view.fetch(sql, vec![run.into(), key.into()]).await?;
     rows.iter().map(|row| Ok(Point { step: row.int(0)?, timestamp: row.int(1)?, value: value(row, 2, 3)? })).collect()
 }
@@ -130,8 +132,7 @@ pub(super) async fn steps(view: &mut Snapshot, run: i64, key: &str, (from, to): 
     let args = vec![run.into(), key.into(), from.into(), to.into()];
     let mut points = decoded(&view.fetch(sql, args).await?)?;
     if points.is_empty() {
-        // It may have one point, and no chunk.
-        points = history(view, run, key).await?;
+        points = only(view, run, key).await?;
     }
     points.retain(|point| (from..=to).contains(&point.step));
     Ok(points)

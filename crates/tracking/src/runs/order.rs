@@ -5,7 +5,7 @@
 
 use super::condition::{Scope, in_experiments};
 use super::types::RunStatus;
-use crate::filter::{Field, Order};
+use crate::filter::{Comparison, Field, Order};
 use crate::query::{Args, direction};
 
 /// Runs that come before or after those of other segments, all in the same order.
@@ -68,6 +68,12 @@ impl Segment<'_> {
             from.push_str(&format!(" LEFT JOIN {table} o{index} ON o{index}.run = r.no AND o{index}.key = {key}"));
         }
         from
+    }
+
+    /// Whether a comparison is of the metric that the segment reads in order: its index can skip what does not satisfy it.
+    pub(super) fn is_in_order_of(&self, comparison: &Comparison) -> bool {
+        let key = self.part.filter(|(_, _, part)| *part == Part::Numbers).map(|(key, ..)| key);
+        matches!(&comparison.field, Field::Metric(compared) if Some(compared.as_str()) == key)
     }
 
     /// What tells the segment's runs from those of others.

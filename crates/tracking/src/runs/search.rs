@@ -153,7 +153,11 @@ fn rows(args: &mut Args, segment: &Segment<'_>, scope: &Scope, comparisons: &[Co
     }
     conditions.extend(segment.condition(args, scope));
     for comparison in comparisons {
-        conditions.push(condition(args, comparison)?);
+        if segment.is_in_order_of(comparison) {
+            conditions.push(args.number("f.value", comparison.op, &comparison.value)?);
+        } else {
+            conditions.push(condition(args, comparison)?);
+        }
     }
     Ok(conditions.join(" AND "))
 }

@@ -163,7 +163,7 @@ def test_latest():
 
 def test_samples():
     answers = pages_and_samples(server())
-    assert [len(answer["metrics"]) for _, answer in answers[:5]] == [30, 30, 30, 9, 99]
+    assert [len(answer["metrics"]) for _, answer in answers[:5]] == [30, 30, 30, 10, 100]
     assert [point["step"] for point in answers[6][1]["metrics"]] == [0, 49]
 
 

@@ -140,6 +140,12 @@ pub(crate) async fn runs_are_sorted_and_paged(store: Store) {
             assert_eq!(names, expected, "{order} by {size}");
         }
     }
+    for (filter, expected) in
+        [("metrics.x > 1", "b"), ("metrics.x != 1", "bc"), ("metrics.x <= 1 AND metrics.n != 5", "a")]
+    {
+        let search = json!({"experiment_ids": [first], "filter": filter, "order_by": ["metrics.x"]});
+        assert_eq!(api.found(search).await, expected, "{filter}");
+    }
     let both = json!({"experiment_ids": [first, second], "order_by": ["metrics.x"]});
     assert_eq!(api.found(both).await, "afbcd");
     let few = json!({"experiment_ids": [first], "order_by": ["metrics.x DESC"], "filter": "metrics.n > -1"});
