@@ -7,7 +7,7 @@ use std::time::Duration;
 use ::http::StatusCode;
 use axum::Router;
 use mcplane_access::{self as access, Access, Anonymous};
-use mcplane_blobs::{Blobs, BlobsConfig};
+use mcplane_blobs::{Blobs, BlobsConfig, External};
 use mcplane_core::SystemClock;
 use mcplane_db::{Compactor, Db, StoreUrl};
 use mcplane_objects::http::{self, Door, PathGuard, Route};
@@ -180,6 +180,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     let mut registry = Registry::default();
     kinds::register(&mut registry, &table, &cipher(foundation)?);
     access.register(&mut registry);
+    tracking::models::register(&mut registry, &db);
     let quotas = Quotas::start(&db, &table).await?;
     let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
     access.bootstrap(&objects, tracking::roles()).await?;
@@ -226,7 +227,9 @@ async fn start_tracking(foundation: &Foundation<'_>, db: &Db, table: &TableStora
     let config = &foundation.config.tracking;
     let destination = config.destination(foundation.data_dir.path())?;
     let blobs = Blobs::open(destination, &BlobsConfig::from_vars(std::env::vars())).await?;
-    let artifacts = Artifacts { blobs, most_bytes: config.max_artifact.0 };
+    let sources = config.sources()?;
+    let external = External::open(sources, &BlobsConfig::from_vars(std::env::vars())).await?;
+    let artifacts = Artifacts { blobs, most_bytes: config.max_artifact.0, external };
     let default_artifact_root = config.default_artifact_root.to_string();
     Ok(Tracking::start(db, table, artifacts, tracking::Config { default_artifact_root }).await?)
 }

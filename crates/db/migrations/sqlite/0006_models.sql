@@ -48,7 +48,6 @@ CREATE TABLE model_versions (
     model_id TEXT NOT NULL,
     created_by TEXT NOT NULL,
     deleted BIGINT NOT NULL,
-    rolled_back BIGINT NOT NULL,
     digest TEXT NOT NULL,
     size BIGINT NOT NULL,
     record TEXT NOT NULL,

@@ -20,6 +20,8 @@ section! {
         artifacts_destination: ArtifactUri = ArtifactUri(String::new()),
         /// Largest artifact that comes through this server.
         max_artifact: ByteSize = ByteSize(1 << 40),
+        /// Buckets of others, such as `s3://models`, from which models may be registered: the server reads and copies them.
+        model_sources: Vec<String> = Vec::new(),
         /// Directory of MLflow's own web pages, `mlflow/server/js/build` of its Python package; none are served if empty.
         mlflow_ui: String = String::new(),
     }
@@ -39,7 +41,22 @@ impl TrackingConfig {
         {
             rules.push(format!("tracking.artifacts-destination: {error}"));
         }
+        rules.extend(self.sources().err().map(|error| format!("tracking.model-sources: {error}")));
         rules
+    }
+
+    /// Buckets from which models may be registered.
+    ///
+    /// # Errors
+    /// For what is no bucket.
+    pub fn sources(&self) -> mcplane_core::Result<Vec<Location>> {
+        let bucket = |url: &String| match Location::parse(url)? {
+            location if location.is_local() => {
+                Err(mcplane_core::Error::bad_request(format!("{url} is a directory and no bucket")))
+            }
+            location => Ok(location),
+        };
+        self.model_sources.iter().map(bucket).collect()
     }
 
     /// Where artifacts that come through the server are kept.

@@ -22,7 +22,7 @@ const SIGNED_FOR: std::time::Duration = std::time::Duration::from_secs(3600);
 /// A folder in the store, as a URI and a path below it name it.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
-    path: BlobPath,
+    pub(crate) path: BlobPath,
     /// What clients call it.
     shown: String,
 }

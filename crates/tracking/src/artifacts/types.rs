@@ -1,6 +1,6 @@
 //! What artifacts are kept in.
 
-use mcplane_blobs::Blobs;
+use mcplane_blobs::{Blobs, External};
 
 /// Where artifacts are kept.
 #[derive(Debug, Clone)]
@@ -9,6 +9,8 @@ pub struct Artifacts {
     pub blobs: Blobs,
     /// Largest artifact, in bytes.
     pub most_bytes: u64,
+    /// Where others keep models that may be registered.
+    pub external: External,
 }
 
 /// One name in a folder of artifacts.

@@ -16,6 +16,8 @@ use super::{Access, Door, Refusal};
 const MOST_BYTES: usize = 32 << 20;
 /// The header that names a workspace; without it a request means the default one.
 const WORKSPACE: &str = "x-mlflow-workspace";
+/// How paths of the registry's own interface begin, which name the namespace themselves.
+pub(crate) const NAMESPACES: &str = "/models/v1/namespaces/";
 /// The workspace of requests that name none.
 pub(crate) const DEFAULT_WORKSPACE: &str = "default";
 
@@ -33,7 +35,7 @@ impl FromRequestParts<Door> for Admitted {
         let access = parts.extensions.get::<Access>().copied();
         let access = access.ok_or_else(|| Error::internal("a route without access"))?;
         let context = context(parts);
-        let workspace = workspace(&parts.headers)?;
+        let workspace = workspace(parts.uri.path(), &parts.headers)?;
         let attributes = access.noun.attributes(access.verb, workspace);
         let grant = match authz::authorize(&*door.authorizer, &context, attributes.clone()) {
             Ok(grant) => grant,
@@ -97,9 +99,12 @@ fn context(parts: &Parts) -> Arc<Context> {
 }
 
 /// The workspace that a request means. Names are those of namespaces, so anything else can't exist.
-fn workspace(headers: &HeaderMap) -> Result<&str> {
-    let Some(value) = headers.get(WORKSPACE) else { return Ok(DEFAULT_WORKSPACE) };
-    let name = value.to_str().unwrap_or("?").trim();
+fn workspace<'p>(path: &'p str, headers: &'p HeaderMap) -> Result<&'p str> {
+    let name = match (path.strip_prefix(NAMESPACES), headers.get(WORKSPACE)) {
+        (Some(rest), _) => rest.split('/').next().filter(|name| !name.is_empty()).unwrap_or("?"),
+        (None, Some(value)) => value.to_str().unwrap_or("?").trim(),
+        (None, None) => return Ok(DEFAULT_WORKSPACE),
+    };
     let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     match name {
         "" => Ok(DEFAULT_WORKSPACE),

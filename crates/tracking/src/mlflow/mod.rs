@@ -60,6 +60,7 @@ pub fn routes(door: Door) -> Routes {
     let dialect = traces::mlflow::routes(dialect);
     let dialect = traces::collector::routes(dialect);
     let dialect = models::mlflow::routes(dialect);
+    let dialect = models::rest::routes(dialect);
     let dialect = server::routes(dialect);
     let dialect = graphql::routes(dialect, &door);
     dialect.into_routes(door)

@@ -46,7 +46,8 @@ fn with_version(list: &str, model: &str, number: i64) -> String {
     if !entries.contains(&new) {
         entries.push(new);
     }
-    let shown = |entry: &Value| format!("{{\"name\": {}, \"version\": {}}}", python_json(&entry["name"]), entry["version"]);
+    let shown =
+        |entry: &Value| format!("{{\"name\": {}, \"version\": {}}}", python_json(&entry["name"]), entry["version"]);
     format!("[{}]", entries.iter().map(shown).collect::<Vec<_>>().join(", "))
 }
 

@@ -1,14 +1,24 @@
 //! The model registry: names for models, and the versions that got them.
 //!
 //! A version has a number, as clients of MLflow know it, and a semantic version. Both are given once: what is deleted keeps
-//! its row. Models and versions are shown by the object API too; each change of a row is a change of the feed.
+//! its row. The dialect registers versions without looking at what they hold; the registry's own interface reads the content,
+//! keeps it under its digest and gives a version that never changes. "The latest stable version" of a model is, of its
+//! verified versions that no rollback left (these have the tag `mcplane.rolled-back`), the one with the alias `stable`,
+//! or else, of those in the stage Production that are no pre-releases, the one with the highest semantic version.
+//!
+//! Models and versions are shown by the object API too; each change of a row is a change of the feed.
 
+mod content;
+mod kinds;
 mod logged;
 pub(crate) mod mlflow;
 mod mlflow_versions;
 mod models;
 mod names;
+mod object_storage;
 mod projection;
+mod record;
+pub(crate) mod rest;
 mod search;
 mod semantic;
 mod source;
@@ -18,6 +28,8 @@ mod uri;
 mod version_store;
 mod versions;
 
+pub use kinds::{Model, ModelVersionObject, register};
+pub use record::{Comparison, NewRecord};
 pub use semantic::SemanticVersion;
 pub use search::Page;
-pub use types::{Alias, ModelVersion, NewModel, NewVersion, Query, RegisteredModel, Stage};
+pub use types::{Alias, ModelVersion, NewModel, NewVersion, Query, Record, RegisteredModel, Stage};

@@ -118,10 +118,8 @@ impl Tracking {
                 Box::pin(async move {
                     tx.lock().await?;
                     let model = store::find(tx, namespace(&grant)?, &name).await?;
-                    let versions = version_store::numbers(tx, model.no).await?;
-                    projection::hide(tx, &model, &versions).await?;
-                    store::remove(tx, model.no).await?;
-                    record(tx, &grant, "delete", &name, &format!("with {} versions", versions.len()));
+                    delete(tx, &model).await?;
+                    record(tx, &grant, "delete", &name, &format!("with versions up to {}", model.last_version));
                     Ok(())
                 })
             })
@@ -162,7 +160,13 @@ impl Tracking {
     }
 
     /// Finds the model and changes it, or what belongs to it, in one transaction.
-    pub(super) async fn change_registered_model<F>(&self, grant: &Grant, name: &str, verb: &'static str, change: F) -> Result<()>
+    pub(super) async fn change_registered_model<F>(
+        &self,
+        grant: &Grant,
+        name: &str,
+        verb: &'static str,
+        change: F,
+    ) -> Result<()>
     where
         F: for<'t> FnOnce(RegisteredModel, &'t mut Tx, &'t Grant) -> BoxFuture<'t, Result<Touched>> + Send + 'static,
     {
@@ -202,6 +206,14 @@ pub(super) async fn insert(tx: &mut Tx, namespace: &str, new: NewModel) -> Resul
     };
     model.no = store::insert(tx, &model).await?;
     Ok(model)
+}
+
+/// Deletes a model with all its versions, and gives what the change is in the feed.
+pub(super) async fn delete(tx: &mut Tx, model: &RegisteredModel) -> Result<projection::Change> {
+    let versions = version_store::numbers(tx, model.no).await?;
+    let change = projection::hide(tx, model, &versions).await?;
+    store::remove(tx, model.no).await?;
+    Ok(change)
 }
 
 async fn rename(tx: &mut Tx, mut model: RegisteredModel, new: &str) -> Result<()> {

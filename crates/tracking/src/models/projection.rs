@@ -18,6 +18,9 @@ pub(super) const VERSIONS: &str = "modelversions.mcplane.io";
 /// The label of a version that names the object of its model.
 const MODEL_LABEL: &str = "mcplane.io/model";
 
+/// A change as the feed tells of it: its revision, and the object.
+pub(super) type Change = (i64, Arc<str>);
+
 fn map(tags: &[Tag]) -> Map<String, Value> {
     tags.iter().map(|tag| (tag.key.clone(), tag.value.as_str().into())).collect()
 }
@@ -68,6 +71,11 @@ pub(super) fn version_object(model: &RegisteredModel, version: &ModelVersion) ->
         },
         "status": {
             "stage": version.stage,
+            "state": version.state(),
+            "digest": version.digest,
+            "size": version.size,
+            "metrics": version.record.metrics,
+            "environment": version.record.environment,
             "aliases": version.aliases,
             "updatedAt": clock::rfc3339(version.updated_at),
         },
@@ -102,7 +110,7 @@ async fn publish(
     namespace: &str,
     shown: &Shown,
     object: &Value,
-) -> Result<Option<(i64, Arc<str>)>> {
+) -> Result<Option<Change>> {
     let body = Body::encode(object)?;
     if *body.at(shown.revision) == shown.text {
         return Ok(None);
@@ -116,22 +124,19 @@ async fn publish(
 }
 
 /// Tells that an object is gone.
-async fn retract(tx: &mut Tx, resource: &str, namespace: &str, shown: &Shown, object: &Value) -> Result<()> {
-    if shown.text.is_empty() {
-        return Ok(());
-    }
+async fn retract(tx: &mut Tx, resource: &str, namespace: &str, shown: &Shown, object: &Value) -> Result<Change> {
     let body = Body::encode(object)?;
     let key = (&resource.into(), &namespace.into(), &shown.name.as_str().into());
-    tx.change(key, Operation::Deleted, |revision| body.at(revision), Some(shown.text.as_str().into())).await.map(drop)
+    tx.change(key, Operation::Deleted, |revision| body.at(revision), Some(shown.text.as_str().into())).await
 }
 
 /// Tells that a version is gone.
-pub(super) async fn hide_version(tx: &mut Tx, model: &RegisteredModel, version: &ModelVersion) -> Result<()> {
+pub(super) async fn hide_version(tx: &mut Tx, model: &RegisteredModel, version: &ModelVersion) -> Result<Change> {
     retract(tx, VERSIONS, &model.namespace, &version.shown, &version_object(model, version)).await
 }
 
 /// Tells that a model is gone, and all its versions.
-pub(super) async fn hide(tx: &mut Tx, model: &RegisteredModel, versions: &[i64]) -> Result<()> {
+pub(super) async fn hide(tx: &mut Tx, model: &RegisteredModel, versions: &[i64]) -> Result<Change> {
     for mut version in version_store::some(tx, model.no, versions).await? {
         version.take_aliases(model);
         hide_version(tx, model, &version).await?;

@@ -187,7 +187,9 @@ fn check_absolute(source: &str) -> Result<()> {
     let path = Uri::parse(&text).path;
     let path = path.trim_end_matches('/');
     let dots = text.split('/').any(|name| name == "..") || path.split('/').any(|name| matches!(name, "." | ".."));
-    if path.starts_with('/') && !dots && !text.contains('\0') { Ok(()) } else { Err(relative(source)) }
+    let authority = Uri::parse(source).authority;
+    let bracketed = authority.contains('[') == authority.contains(']');
+    if path.starts_with('/') && !dots && bracketed && !text.contains('\0') { Ok(()) } else { Err(relative(source)) }
 }
 
 /// Sources that this server reads itself have neither query nor fragment: they would pass a check and change what is opened.

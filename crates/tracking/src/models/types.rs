@@ -1,13 +1,19 @@
 //! What a registered model is, and a version of it.
 
+use std::collections::BTreeMap;
+
 use mcplane_core::{Error, Result};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use super::SemanticVersion;
 use crate::tags::Tag;
 
 /// The tag that makes a model or a version a prompt.
 pub(super) const PROMPT_TAG: &str = "mlflow.prompt.is_prompt";
+
+/// The tag of versions that a rollback left.
+pub(super) const ROLLED_BACK_TAG: &str = "mcplane.rolled-back";
 
 /// How far a version came. The numbers are those of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,10 +159,55 @@ pub struct ModelVersion {
     pub model_id: String,
     /// Who registered it.
     pub created_by: String,
+    /// SHA-256 of its content in hexadecimal digits; empty while nobody verified it.
+    pub digest: String,
+    /// Bytes of its content; 0 while nobody verified it.
+    pub size: i64,
+    /// What is known of how it came to be.
+    pub record: Record,
     /// Sorted by key.
     pub tags: Vec<Tag>,
     /// Sorted; where they were asked for.
     pub aliases: Vec<String>,
+}
+
+impl ModelVersion {
+    /// Whether its content was read and is kept.
+    pub fn is_verified(&self) -> bool {
+        !self.digest.is_empty()
+    }
+
+    /// `Verified` or `Unverified`.
+    pub fn state(&self) -> &'static str {
+        if self.is_verified() { "Verified" } else { "Unverified" }
+    }
+
+    /// Whether somebody said that it must not be gone back to.
+    pub fn is_rolled_back(&self) -> bool {
+        self.tags.iter().any(|tag| tag.key == ROLLED_BACK_TAG && tag.value.eq_ignore_ascii_case("true"))
+    }
+}
+
+/// What is known of how a version came to be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// How good it is.
+    pub metrics: BTreeMap<String, f64>,
+    /// What it was trained with: framework, Python, dependencies, commit, image.
+    pub environment: Map<String, Value>,
+    /// What it takes and gives.
+    pub signature: Option<Value>,
+}
+
+impl Record {
+    pub(super) fn read(text: &str) -> Result<Self> {
+        if text.is_empty() { Ok(Self::default()) } else { serde_json::from_str(text).map_err(Error::internal) }
+    }
+
+    pub(super) fn to_text(&self) -> Result<String> {
+        if *self == Self::default() { Ok(String::new()) } else { serde_json::to_string(self).map_err(Error::internal) }
+    }
 }
 
 /// A model to be registered.

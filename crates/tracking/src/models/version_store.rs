@@ -7,13 +7,14 @@ use mcplane_db::{Arg, Row, Tx};
 
 use super::SemanticVersion;
 use super::store::{Reader, optional};
-use super::types::{ModelVersion, RegisteredModel, Shown, Stage};
+use super::types::{ModelVersion, Record, RegisteredModel, Shown, Stage};
 use crate::tags::Tag;
 
 /// Columns of `model_versions v` joined with `registered_models m`.
 pub(super) const COLUMNS: &str = "v.model, m.name, v.version, v.major, v.minor, v.patch, v.pre, v.uid, v.description, \
                                   v.created_at, v.updated_at, v.stage, v.source, v.location, v.run_id, v.run_link, \
-                                  v.model_id, v.created_by, v.object_name, v.revision, v.object";
+                                  v.model_id, v.created_by, v.object_name, v.revision, v.object, \
+                                  v.digest, v.size, v.record";
 /// Where [`COLUMNS`] come from.
 pub(super) const FROM: &str = "model_versions v JOIN registered_models m ON m.no = v.model";
 
@@ -37,6 +38,9 @@ pub(super) fn read(row: &Row) -> Result<ModelVersion> {
         model_id: own(16)?,
         created_by: own(17)?,
         shown: Shown { name: own(18)?, revision: row.int(19)?, text: own(20)? },
+        digest: own(21)?,
+        size: row.int(22)?,
+        record: Record::read(row.text(23)?)?,
         tags: vec![],
         aliases: vec![],
     })
@@ -129,6 +133,29 @@ pub(super) async fn latest(reader: &mut impl Reader, model: i64, stage: Option<S
     rows.first().map(|row| row.int(0)).transpose()
 }
 
+/// All versions, the newest first.
+pub(super) async fn all(reader: &mut impl Reader, model: &RegisteredModel) -> Result<Vec<ModelVersion>> {
+    let sql = format!("SELECT {COLUMNS} FROM {FROM} WHERE v.model = $1 AND v.deleted = 0 ORDER BY v.version DESC");
+    let rows = reader.rows(sql, vec![model.no.into()]).await?;
+    let mut versions = with_tags(reader, rows.iter().map(read).collect::<Result<_>>()?).await?;
+    versions.iter_mut().for_each(|version| version.take_aliases(model));
+    Ok(versions)
+}
+
+/// Number and digest of the version of that name, and whether it is deleted. Unverified content has no digest.
+pub(super) async fn by_semantic(
+    reader: &mut impl Reader,
+    model: i64,
+    semantic: &SemanticVersion,
+) -> Result<Option<(i64, String, bool)>> {
+    let sql = "SELECT version, digest, deleted FROM model_versions \
+               WHERE model = $1 AND major = $2 AND minor = $3 AND patch = $4 AND pre = $5";
+    let [major, minor, patch] = semantic.numbers();
+    let args = vec![model.into(), major.into(), minor.into(), patch.into(), semantic.pre_release().into()];
+    let rows = reader.rows(sql.to_owned(), args).await?;
+    rows.first().map(|row| Ok((row.int(0)?, row.text(1)?.to_owned(), row.int(2)? != 0))).transpose()
+}
+
 /// The highest semantic version that was ever given.
 pub(super) async fn highest(tx: &mut Tx, model: i64) -> Result<Option<SemanticVersion>> {
     let sql = "SELECT major, minor FROM model_versions WHERE model = $1 ORDER BY major DESC, minor DESC LIMIT 1";
@@ -139,9 +166,9 @@ pub(super) async fn highest(tx: &mut Tx, model: i64) -> Result<Option<SemanticVe
 /// Adds a version with its tags, whose keys must differ.
 pub(super) async fn insert(tx: &mut Tx, namespace: &str, version: &ModelVersion) -> Result<()> {
     let sql = "INSERT INTO model_versions (model, version, major, minor, patch, pre, namespace, uid, description, created_at, \
-               updated_at, stage, source, location, run_id, run_link, model_id, created_by, object_name, deleted, rolled_back, \
-               digest, size, record, revision, object) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, 0, 0, '', 0, '', 0, '')";
+               updated_at, stage, source, location, run_id, run_link, model_id, created_by, object_name, digest, size, record, \
+               deleted, revision, object) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0, 0, '')";
     let [major, minor, patch] = version.semantic.numbers();
     let args = vec![
         version.model_no.into(),
@@ -163,6 +190,9 @@ pub(super) async fn insert(tx: &mut Tx, namespace: &str, version: &ModelVersion)
         version.model_id.as_str().into(),
         version.created_by.as_str().into(),
         version.shown.name.as_str().into(),
+        version.digest.as_str().into(),
+        version.size.into(),
+        version.record.to_text()?.into(),
     ];
     tx.execute(sql, args).await?;
     put_tags(tx, version, &version.tags).await

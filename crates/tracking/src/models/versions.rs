@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::models::{last_of_each, record};
 use super::source::{self, Origin};
 use super::store::Reader;
-use super::types::{NewVersion, RegisteredModel, Shown, Stage, is_prompt};
+use super::types::{NewVersion, Record, RegisteredModel, Shown, Stage, is_prompt};
 use super::{ModelVersion, SemanticVersion, logged, names, projection, store, version_store};
 use crate::Tracking;
 use crate::scope::namespace;
@@ -44,7 +44,7 @@ impl Tracking {
                     let model = store::find(tx, namespace, &new.model).await?;
                     let semantic = version_store::highest(tx, model.no).await?;
                     let semantic = semantic.map_or(SemanticVersion::FIRST, |highest| highest.next());
-                    let version = insert(tx, &grant, model, semantic, origin, new).await?;
+                    let version = insert(tx, &grant, model, semantic, origin, new, Default::default()).await?;
                     if !version.model_id.is_empty() && !is_prompt(&version.tags) {
                         logged::add_version(tx, namespace, &version).await?;
                     }
@@ -150,11 +150,7 @@ impl Tracking {
     pub async fn delete_version(&self, grant: &Grant, model: &str, number: &str) -> Result<()> {
         self.change_version(grant, model, number, "delete", |mut model, version, tx| {
             Box::pin(async move {
-                projection::hide_version(tx, &model, &version).await?;
-                store::remove_aliases_of(tx, model.no, version.number).await?;
-                version_store::set_deleted(tx, model.no, version.number).await?;
-                model.updated_at = tx.now();
-                store::update(tx, &model).await?;
+                delete(tx, &mut model, &version).await?;
                 Ok(vec![])
             })
         })
@@ -282,6 +278,20 @@ pub(super) async fn number_by_alias(reader: &mut impl Reader, model: &Registered
     model.version_with(alias).ok_or_else(missing)
 }
 
+/// Deletes a version, and gives what the change is in the feed.
+pub(super) async fn delete(
+    tx: &mut Tx,
+    model: &mut RegisteredModel,
+    version: &ModelVersion,
+) -> Result<projection::Change> {
+    let change = projection::hide_version(tx, model, version).await?;
+    store::remove_aliases_of(tx, model.no, version.number).await?;
+    version_store::set_deleted(tx, model.no, version.number).await?;
+    model.updated_at = tx.now();
+    store::update(tx, model).await?;
+    Ok(change)
+}
+
 /// Adds the next version of a model.
 pub(super) async fn insert(
     tx: &mut Tx,
@@ -290,6 +300,7 @@ pub(super) async fn insert(
     semantic: SemanticVersion,
     origin: Origin,
     new: NewVersion,
+    (digest, size, record): (String, i64, Record),
 ) -> Result<ModelVersion> {
     model.last_version += 1;
     model.updated_at = tx.now();
@@ -312,6 +323,9 @@ pub(super) async fn insert(
         run_link: new.run_link,
         model_id: origin.model_id,
         created_by: grant.context().caller.name.clone(),
+        digest,
+        size,
+        record,
         tags: last_of_each(new.tags),
         aliases: vec![],
     };

@@ -9,6 +9,7 @@ mod graphql;
 mod logged_models;
 mod metrics;
 mod models;
+mod registry;
 mod rig;
 mod runs;
 mod search;
@@ -31,6 +32,10 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     models::{
         models_live_and_die, versions_live_and_die, aliases_name_versions, the_registry_is_searched,
         sources_stay_where_they_belong, versions_are_copied,
+    },
+    registry::{
+        verified_versions_never_change, folders_are_content_too, versions_are_compared_and_stable,
+        the_object_api_shows_the_registry,
     },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
     traces::{ traces_live_and_die, spans_come_before_or_after, exports_are_checked, traces_are_assessed, traces_are_found },

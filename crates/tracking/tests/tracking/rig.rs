@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request};
-use mcplane_blobs::{Blobs, BlobsConfig, Location};
+use mcplane_blobs::{Blobs, BlobsConfig, External, Location};
 use mcplane_core::authz::AllowAll;
 use mcplane_core::{Caller, Context, SystemClock, TraceId};
 use mcplane_db::{Db, StoreUrl};
@@ -48,10 +48,11 @@ impl Store {
         let quotas = Quotas::start(&db, &table).await.unwrap();
         let mut registry = Registry::default();
         kinds::register(&mut registry, &table, &cipher);
+        mcplane_tracking::models::register(&mut registry, &db);
         let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
         let files = Location::parse(self.directory.path().join("artifacts").to_str().unwrap()).unwrap();
         let blobs = Blobs::open(files, &BlobsConfig::default()).await.unwrap();
-        let artifacts = Artifacts { blobs, most_bytes: 64 << 20 };
+        let artifacts = Artifacts { blobs, most_bytes: 64 << 20, external: External::default() };
         let tracking = Arc::new(Tracking::start(&db, &table, artifacts, Config::default()).await.unwrap());
         let kube = http::Door {
             objects,
