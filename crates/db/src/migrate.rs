@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     6 "0006_models",
     7 "0007_traces",
     10 "0010_artifacts",
+    12 "0012_purge",
 ];
 
 pub(crate) async fn run(connection: Connection<'_>) -> Result<()> {

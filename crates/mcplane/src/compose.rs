@@ -192,8 +192,11 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
         stopping: stopping.clone(),
     });
+    let tracked = Arc::new(start_tracking(foundation, &db, &table).await?);
     let client = controllers::in_process(api.clone().into_router(), "controllers");
-    controllers::start(&objects, &client, &stopping, &background);
+    controllers::start(&objects, vec![tracked.clone()], &client, &stopping, &background);
+    let purging = Arc::clone(&tracked);
+    background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));
     let operations = operations_routes(Operations {
         probes: Arc::new([store_probe(&db)]),
         metrics: foundation.metrics.clone(),
@@ -201,11 +204,8 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         shutdown: shutdown.clone(),
         authority_pem: foundation.authority_pem.clone(),
     });
-    let tracked = start_tracking(foundation, &db, &table).await?;
-    let tracking = tracking::mlflow::routes(tracking::mlflow::Door {
-        tracking: Arc::new(tracked),
-        authorizer: access.authorizer(),
-    });
+    let tracking =
+        tracking::mlflow::routes(tracking::mlflow::Door { tracking: tracked, authorizer: access.authorizer() });
     let mut all = operations.merge(api).merge(access.routes()).merge(tracking);
     if !config.tracking.mlflow_ui.is_empty() {
         all = all.merge(tracking::pages::routes(Path::new(&config.tracking.mlflow_ui))?);

@@ -10,6 +10,8 @@ pub mod metrics;
 pub mod mlflow;
 pub mod models;
 pub mod pages;
+mod passage;
+pub mod purge;
 mod query;
 pub mod runs;
 mod scope;

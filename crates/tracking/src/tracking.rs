@@ -9,6 +9,7 @@ use mcplane_objects::Mirror;
 use mcplane_objects::storage::Storage;
 
 use crate::artifacts::Artifacts;
+use crate::passage::Passages;
 
 /// What tracking is told by the operator.
 #[derive(Debug, Clone)]
@@ -32,6 +33,9 @@ pub struct Tracking {
     namespaces: Mirror<()>,
     /// Namespaces that are known to have their default experiment.
     pub(crate) with_default: Mutex<HashSet<String>>,
+    pub(crate) passages: Passages,
+    /// Held by whoever clears away what was purged.
+    pub(crate) purging: tokio::sync::Mutex<()>,
 }
 
 impl Tracking {
@@ -41,12 +45,26 @@ impl Tracking {
     /// When the store can't be read.
     pub async fn start(db: &Db, table: &dyn Storage, artifacts: Artifacts, config: Config) -> Result<Self> {
         let resource: Arc<str> = "namespaces".into();
-        let namespaces = Mirror::start(db, table, &resource, |_| Some(()), |_| ()).await?;
-        Ok(Self { db: db.clone(), config, artifacts, namespaces, with_default: Mutex::default() })
+        let namespaces = Mirror::start(db, table, &resource, living, |_| ()).await?;
+        Ok(Self {
+            db: db.clone(),
+            config,
+            artifacts,
+            namespaces,
+            with_default: Mutex::default(),
+            passages: Passages::default(),
+            purging: tokio::sync::Mutex::default(),
+        })
     }
 
-    /// Whether there is such a namespace: they are the workspaces.
+    /// Whether there is such a namespace, and it is not going: they are the workspaces.
     pub fn has_workspace(&self, name: &str) -> bool {
         self.namespaces.get("", name).is_some()
     }
+}
+
+/// A namespace, unless it is being deleted.
+fn living(namespace: &str) -> Option<()> {
+    let namespace: serde_json::Value = serde_json::from_str(namespace).ok()?;
+    namespace["metadata"]["deletionTimestamp"].is_null().then_some(())
 }

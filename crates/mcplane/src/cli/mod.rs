@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod delete;
 mod failure;
+mod gc;
 mod get;
 mod kubeconfig;
 mod login;
@@ -65,6 +66,7 @@ enum Command {
     Apply(apply::Arguments),
     Delete(delete::Arguments),
     Audit(audit::Arguments),
+    Gc(gc::Arguments),
     User(user::Arguments),
     Kubeconfig(kubeconfig::Arguments),
     Config(config::Arguments),
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Apply(arguments) => wait_for(apply::run(arguments)),
         Command::Delete(arguments) => wait_for(delete::run(arguments)),
         Command::Audit(arguments) => wait_for(audit::run(arguments)),
+        Command::Gc(arguments) => wait_for(gc::run(arguments)),
         Command::User(arguments) => wait_for(user::run(arguments)),
         Command::Kubeconfig(arguments) => wait_for(kubeconfig::run(arguments)),
         Command::Config(arguments) => config::run(arguments),

@@ -28,6 +28,7 @@ fn help_teaches() {
         "apply --help",
         "delete --help",
         "audit --help",
+        "gc --help",
         "user --help",
         "user create --help",
         "kubeconfig --help",

@@ -62,6 +62,8 @@ impl Guarded {
 pub(crate) struct Caller {
     pub(crate) address: SocketAddr,
     pub(crate) token: Option<String>,
+    /// The workspace that requests name, as clients of MLflow do.
+    workspace: Option<String>,
 }
 
 /// What was answered.
@@ -102,11 +104,15 @@ impl From<http::Answer> for Reply {
 
 impl Caller {
     pub(crate) fn nobody(server: &Server) -> Self {
-        Self { address: server.address(), token: None }
+        Self { address: server.address(), token: None, workspace: None }
     }
 
     pub(crate) fn with_token(&self, token: &str) -> Self {
-        Self { address: self.address, token: Some(token.to_owned()) }
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    pub(crate) fn in_workspace(&self, name: &str) -> Self {
+        Self { workspace: Some(name.to_owned()), ..self.clone() }
     }
 
     pub(crate) fn login(&self, name: &str, password: &str) -> Self {
@@ -117,7 +123,9 @@ impl Caller {
     /// The head of a request up to its own headers: each of them ends with a line break, as does the whole.
     pub(crate) fn head(&self, method: &str, path: &str, headers: &str) -> String {
         let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{token}{headers}\r\n")
+        let workspace =
+            self.workspace.as_ref().map(|name| format!("X-MLFLOW-WORKSPACE: {name}\r\n")).unwrap_or_default();
+        format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{token}{workspace}{headers}\r\n")
     }
 
     /// A request with any body; none when the connection broke without an answer.

@@ -9,7 +9,9 @@ mod quotas;
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use kube::Client;
+use mcplane_core::Result;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,11 +19,23 @@ pub use client::in_process;
 
 use crate::service::Objects;
 
+/// What namespaces hold besides objects. A namespace goes when all of it is gone.
+pub trait Content: Send + Sync {
+    /// Deletes what a dying namespace holds, or a part of it; tells what is left, `None` if nothing is.
+    fn empty<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<Option<String>>>;
+}
+
 /// Starts all controllers of this crate; they end when `stopping` is cancelled.
-pub fn start(objects: &Arc<Objects>, client: &Client, stopping: &CancellationToken, tasks: &TaskTracker) {
+pub fn start(
+    objects: &Arc<Objects>,
+    contents: Vec<Arc<dyn Content>>,
+    client: &Client,
+    stopping: &CancellationToken,
+    tasks: &TaskTracker,
+) {
     let resources = client::resources(objects.registry());
     tasks.spawn(garbage_collector::run(client.clone(), resources.clone(), stopping.clone()));
-    tasks.spawn(namespaces::run(client.clone(), resources, stopping.clone()));
+    tasks.spawn(namespaces::run(client.clone(), resources, contents, stopping.clone()));
     tasks.spawn(quotas::run(client.clone(), Arc::clone(objects), stopping.clone()));
     tasks.spawn(stopping.clone().run_until_cancelled_owned(events::run(client.clone())));
 }

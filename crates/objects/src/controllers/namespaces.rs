@@ -13,6 +13,7 @@ use kube::{Client, Error, ResourceExt as _};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::Content;
 use super::client::{Resource, code, found};
 use crate::kinds::FINALIZER;
 
@@ -24,10 +25,16 @@ const AGAIN: Duration = Duration::from_millis(500);
 struct State {
     client: Client,
     resources: Arc<[Resource]>,
+    contents: Vec<Arc<dyn Content>>,
 }
 
-pub(super) async fn run(client: Client, resources: Arc<[Resource]>, stopping: CancellationToken) {
-    let state = Arc::new(State { client: client.clone(), resources });
+pub(super) async fn run(
+    client: Client,
+    resources: Arc<[Resource]>,
+    contents: Vec<Arc<dyn Content>>,
+    stopping: CancellationToken,
+) {
+    let state = Arc::new(State { client: client.clone(), resources, contents });
     let work = Controller::new(Api::<Namespace>::all(client), watcher::Config::default())
         .run(reconcile, retry, state)
         .for_each(async |outcome| {
@@ -101,6 +108,15 @@ impl State {
                 before = left;
                 let batch = ListParams::default().limit(BATCH);
                 objects.delete_collection(&DeleteParams::background(), &batch).await?;
+            }
+        }
+        for content in &self.contents {
+            match content.empty(namespace).await {
+                Ok(left) => remaining.extend(left),
+                Err(error) => {
+                    tracing::warn!(%error, namespace, "what a namespace holds besides objects can't be deleted yet");
+                    remaining.push("content outside the object API can't be deleted yet".to_owned());
+                }
             }
         }
         Ok(remaining)

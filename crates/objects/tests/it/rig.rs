@@ -109,7 +109,7 @@ impl Drop for Api {
 impl Api {
     pub(crate) fn run_controllers(&self) {
         let client = controllers::in_process(self.router.clone(), "controllers");
-        controllers::start(&self.objects, &client, &self.stopping, &self.tasks);
+        controllers::start(&self.objects, vec![], &client, &self.stopping, &self.tasks);
     }
 
     /// Stops as a server does; everything is to be read from the store again.

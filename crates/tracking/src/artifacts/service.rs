@@ -41,14 +41,14 @@ impl Tracking {
     /// # Errors
     /// [`Error::BadRequest`] for what is no path, or a URI that this server doesn't read.
     pub(crate) fn place_below(&self, grant: &Grant, uri: &str, path: &str) -> Result<Place> {
-        let namespace = namespace(grant)?;
-        let root = match paths::of_uri(namespace, uri)? {
-            Some(root) => root,
-            None => self.configured_root(uri)?,
-        };
+        let root = self.root_of(namespace(grant)?, uri)?;
         let relative = BlobPath::parse_dir(path)?;
         let path = if relative.is_root() { root } else { root.join(relative.as_str())? };
         Ok(Place { shown: path.to_string(), path })
+    }
+
+    fn root_of(&self, namespace: &str, uri: &str) -> Result<BlobPath> {
+        paths::of_uri(namespace, uri)?.map_or_else(|| self.configured_root(uri), Ok)
     }
 
     /// The path in our store of a URI that names the store itself and not the scheme of the proxy.
@@ -122,6 +122,37 @@ impl Tracking {
                 })
             })
             .await
+    }
+
+    /// Deletes the artifacts of something that is gone for good. Their path must end with `folder`, whose last part is
+    /// `artifacts`; all that lies beside them goes too.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] for a URI that this server doesn't read, or another folder.
+    pub(crate) async fn purge_folder(&self, namespace: &str, uri: &str, folder: &str) -> Result<()> {
+        let artifacts = self.root_of(namespace, uri)?;
+        if !format!("/{artifacts}").ends_with(&format!("/{folder}")) {
+            return Err(Error::bad_request(format!("{artifacts} is not the folder {folder}")));
+        }
+        self.purge_path(&artifacts.parent()).await
+    }
+
+    /// Deletes all artifacts of a namespace that has a folder of its own.
+    pub(crate) async fn purge_workspace(&self, namespace: &str) -> Result<()> {
+        self.purge_path(&paths::in_namespace(namespace, "")?).await
+    }
+
+    async fn purge_path(&self, folder: &BlobPath) -> Result<()> {
+        match self.artifacts.blobs.delete(folder).await {
+            Ok(_) | Err(Error::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        loop {
+            let path = folder.to_string();
+            if self.db.write(move |tx| Box::pin(async move { store::forget_some(tx, &path).await })).await? == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// SHA-256, in hex, of every file below a folder that came through this server, by path relative to it.

@@ -22,6 +22,13 @@ pub(super) async fn forget(tx: &mut Tx, path: &str) -> Result<()> {
     tx.execute(sql, vec![path.into(), format!("{path}/").into(), format!("{path}0").into()]).await.map(drop)
 }
 
+/// Forgets some files of a folder; tells how many.
+pub(super) async fn forget_some(tx: &mut Tx, path: &str) -> Result<u64> {
+    let sql =
+        "DELETE FROM artifacts WHERE path IN (SELECT path FROM artifacts WHERE path > $1 AND path < $2 LIMIT 1000)";
+    tx.execute(sql, vec![format!("{path}/").into(), format!("{path}0").into()]).await
+}
+
 /// The digests of all files of a folder, by their paths in the store.
 pub(super) async fn digests(db: &Db, folder: &str) -> Result<Vec<(String, String)>> {
     let sql = "SELECT path, digest FROM artifacts WHERE path > $1 AND path < $2 ORDER BY path";

@@ -91,7 +91,8 @@ fn check_content_type(parts: &Parts) -> Result<()> {
     Err(Error::bad_request("Bad Request. Content-Type must be one of ['application/json']."))
 }
 
-fn context(parts: &Parts) -> Arc<Context> {
+/// Who calls.
+pub(crate) fn context(parts: &Parts) -> Arc<Context> {
     let known = parts.extensions.get::<Arc<Context>>().cloned();
     known.unwrap_or_else(|| {
         Arc::new(Context { caller: Caller::anonymous(), trace: TraceId::random(), source: String::new() })
@@ -99,7 +100,7 @@ fn context(parts: &Parts) -> Arc<Context> {
 }
 
 /// The workspace that a request means. Names are those of namespaces, so anything else can't exist.
-fn workspace<'p>(path: &'p str, headers: &'p HeaderMap) -> Result<&'p str> {
+pub(super) fn workspace<'p>(path: &'p str, headers: &'p HeaderMap) -> Result<&'p str> {
     let name = match (path.strip_prefix(NAMESPACES), headers.get(WORKSPACE)) {
         (Some(rest), _) => rest.split('/').next().filter(|name| !name.is_empty()).unwrap_or("?"),
         (None, Some(value)) => value.to_str().unwrap_or("?").trim(),

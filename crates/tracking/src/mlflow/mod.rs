@@ -15,10 +15,10 @@ use mcplane_core::Authorizer;
 use mcplane_objects::http::Routes;
 
 pub(crate) use answer::{Answer, Refusal, reply, reply_empty};
-pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE};
+pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE, context};
 pub(crate) use routes::{Access, Dialect, Inner};
 
-use crate::{Tracking, artifacts, datasets, experiments, graphql, logged_models, metrics, models, runs, traces};
+use crate::{Tracking, artifacts, datasets, experiments, graphql, logged_models, metrics, models, purge, runs, traces};
 
 /// How paths begin whose requests [`Call`] limits, because they may be larger than objects.
 pub const OWN_BODY_LIMITS: &[&str] = &[
@@ -63,5 +63,5 @@ pub fn routes(door: Door) -> Routes {
     let dialect = models::rest::routes(dialect);
     let dialect = server::routes(dialect);
     let dialect = graphql::routes(dialect, &door);
-    dialect.into_routes(door)
+    dialect.into_routes(door.clone()).merge(purge::routes(door))
 }

@@ -1,13 +1,16 @@
 //! Routes of the dialect.
 
 use axum::Router;
-use axum::extract::Extension;
+use axum::extract::{Extension, Request, State};
 use axum::handler::Handler;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 use mcplane_objects::http::{Route, Routes};
 
 use super::Door;
 use super::answer::{no_such_method, no_such_path};
+use super::call::workspace;
 use crate::scope::Noun;
 
 /// What a role must allow for a route.
@@ -91,6 +94,7 @@ impl Dialect {
 
     pub(crate) fn into_routes(self, door: Door) -> Routes {
         let Self { router, list } = self;
+        let router = router.layer(from_fn_with_state(door.clone(), count));
         let mut router = router.method_not_allowed_fallback(no_such_method);
         // Clients of this dialect tell a missing route from a missing thing by the page that they know.
         for path in ["/api/2.0/{*rest}", "/api/3.0/{*rest}", "/ajax-api/{*rest}", "/api/2.0mlflow/{*rest}"] {
@@ -98,4 +102,12 @@ impl Dialect {
         }
         Routes::from_router(router, list).with_state(door)
     }
+}
+
+/// Counts a request while it is under way, so that nothing is cleared away under its hands.
+async fn count(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let passage = workspace(request.uri().path(), request.headers()).ok().map(|name| door.tracking.passages.enter(name));
+    let response = next.run(request).await;
+    drop(passage);
+    response
 }

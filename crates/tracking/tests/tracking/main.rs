@@ -10,6 +10,7 @@ mod logged_models;
 mod metrics;
 mod models;
 mod registry;
+mod purge;
 mod rig;
 mod runs;
 mod search;
@@ -36,6 +37,10 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     registry::{
         verified_versions_never_change, folders_are_content_too, versions_are_compared_and_stable,
         the_object_api_shows_the_registry,
+    },
+    purge::{
+        purged_things_leave_nothing, purges_are_asked_for_precisely, a_broken_off_purge_is_finished,
+        a_namespace_takes_along_what_it_tracked, uploads_hold_a_namespace,
     },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
     traces::{ traces_live_and_die, spans_come_before_or_after, exports_are_checked, traces_are_assessed, traces_are_found },

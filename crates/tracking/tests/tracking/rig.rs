@@ -10,7 +10,7 @@ use mcplane_core::authz::AllowAll;
 use mcplane_core::{Caller, Context, SystemClock, TraceId};
 use mcplane_db::{Db, StoreUrl};
 use mcplane_objects::storage::{Cipher, TableStorage};
-use mcplane_objects::{Objects, Quotas, Registry, http, kinds};
+use mcplane_objects::{Objects, Quotas, Registry, controllers, http, kinds};
 use mcplane_testkit::Database;
 use mcplane_tracking::artifacts::Artifacts;
 use mcplane_tracking::mlflow::{Door, routes};
@@ -18,6 +18,7 @@ use mcplane_tracking::{Config, Tracking};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 /// Where the data is, across restarts.
@@ -55,14 +56,14 @@ impl Store {
         let artifacts = Artifacts { blobs, most_bytes: 64 << 20, external: External::default() };
         let tracking = Arc::new(Tracking::start(&db, &table, artifacts, Config::default()).await.unwrap());
         let kube = http::Door {
-            objects,
+            objects: Arc::clone(&objects),
             authorizer: Arc::new(AllowAll),
             max_body: 3 << 20,
             stopping: CancellationToken::new(),
         };
         let door = Door { tracking: Arc::clone(&tracking), authorizer: Arc::new(AllowAll) };
         let router = http::routes(kube).merge(routes(door)).into_router();
-        let api = Api { router, db, tracking };
+        let api = Api { router, objects, db, tracking, stopping: CancellationToken::new() };
         for name in ["default", "other"] {
             let answer = api.post("/api/v1/namespaces", &json!({"metadata": {"name": name}})).await;
             assert!([201, 409].contains(&answer.status), "{}", answer.text());
@@ -74,19 +75,38 @@ impl Store {
 /// A running server, but for the socket.
 pub(crate) struct Api {
     router: Router,
+    objects: Arc<Objects>,
+    stopping: CancellationToken,
     #[allow(dead_code, reason = "for cases that look behind the door")]
     pub(crate) db: Db,
     #[allow(dead_code, reason = "for cases that look behind the door")]
     pub(crate) tracking: Arc<Tracking>,
 }
 
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
 impl Api {
+    /// What keeps the objects true to each other; it empties namespaces that are deleted.
+    pub(crate) fn run_controllers(&self) {
+        let client = controllers::in_process(self.router.clone(), "controllers");
+        let contents: Vec<Arc<dyn controllers::Content>> = vec![self.tracking.clone()];
+        controllers::start(&self.objects, contents, &client, &self.stopping, &TaskTracker::new());
+    }
+
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        self.stream(method, path, headers, Body::from(body)).await
+    }
+
+    pub(crate) async fn stream(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut request = request.body(Body::from(body)).unwrap();
+        let mut request = request.body(body).unwrap();
         let caller = Caller { name: "tester".to_owned(), ..Caller::default() };
         let context = Context { caller, trace: TraceId::random(), source: "192.0.2.1".to_owned() };
         request.extensions_mut().insert(Arc::new(context));
