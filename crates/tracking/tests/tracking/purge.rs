@@ -119,7 +119,7 @@ pub(crate) async fn purged_things_leave_nothing(store: Store) {
     assert_eq!(api.fails("runs/restore", json!({"run_id": single})).await.0, 404);
     assert_ne!(api.experiment("gone").await, experiment, "the name is free again");
     let entries = api.db.fetch("SELECT name FROM audit WHERE verb = 'purge' ORDER BY name", vec![]).await.unwrap();
-    assert_eq!(entries.len(), 4);
+    assert_eq!(entries.len(), 5);
     assert_eq!(entries[0].text(0).unwrap(), format!("experiments/{experiment}"));
 }
 
