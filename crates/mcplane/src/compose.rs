@@ -204,8 +204,11 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         shutdown: shutdown.clone(),
         authority_pem: foundation.authority_pem.clone(),
     });
-    let tracking =
-        tracking::mlflow::routes(tracking::mlflow::Door { tracking: tracked, authorizer: access.authorizer() });
+    let tracking = tracking::mlflow::routes(tracking::mlflow::Door {
+        tracking: tracked,
+        objects,
+        authorizer: access.authorizer(),
+    });
     let mut all = operations.merge(api).merge(access.routes()).merge(tracking);
     if !config.tracking.mlflow_ui.is_empty() {
         all = all.merge(tracking::pages::routes(Path::new(&config.tracking.mlflow_ui))?);

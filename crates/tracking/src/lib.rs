@@ -19,6 +19,7 @@ mod statement;
 mod tags;
 pub mod traces;
 mod tracking;
+pub mod workspaces;
 
 pub use query::View;
 pub use scope::{ARTIFACTS, EXPERIMENTS, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, TRACES, roles};

@@ -10,6 +10,7 @@ use mcplane_objects::storage::Storage;
 
 use crate::artifacts::Artifacts;
 use crate::passage::Passages;
+use crate::workspaces::Workspace;
 
 /// What tracking is told by the operator.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub struct Tracking {
     pub(crate) db: Db,
     pub(crate) config: Config,
     pub(crate) artifacts: Artifacts,
-    namespaces: Mirror<()>,
+    pub(crate) namespaces: Mirror<Workspace>,
     /// Namespaces that are known to have their default experiment.
     pub(crate) with_default: Mutex<HashSet<String>>,
     pub(crate) passages: Passages,
@@ -45,7 +46,7 @@ impl Tracking {
     /// When the store can't be read.
     pub async fn start(db: &Db, table: &dyn Storage, artifacts: Artifacts, config: Config) -> Result<Self> {
         let resource: Arc<str> = "namespaces".into();
-        let namespaces = Mirror::start(db, table, &resource, living, |_| ()).await?;
+        let namespaces = Mirror::start(db, table, &resource, Workspace::of_namespace, |_| ()).await?;
         Ok(Self {
             db: db.clone(),
             config,
@@ -61,10 +62,4 @@ impl Tracking {
     pub fn has_workspace(&self, name: &str) -> bool {
         self.namespaces.get("", name).is_some()
     }
-}
-
-/// A namespace, unless it is being deleted.
-fn living(namespace: &str) -> Option<()> {
-    let namespace: serde_json::Value = serde_json::from_str(namespace).ok()?;
-    namespace["metadata"]["deletionTimestamp"].is_null().then_some(())
 }

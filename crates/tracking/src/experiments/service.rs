@@ -9,7 +9,6 @@ use mcplane_objects::audit;
 use super::store;
 use super::types::{Experiment, ExperimentId, NewExperiment};
 use crate::Tracking;
-use crate::mlflow::DEFAULT_WORKSPACE;
 use crate::scope::namespace;
 use crate::tags::{Tag, check_length, check_text};
 
@@ -28,7 +27,7 @@ impl Tracking {
         check_location(&new.artifact_location)?;
         new.tags.iter().try_for_each(Tag::check_for_experiment)?;
         self.ensure_default(grant).await?;
-        let (grant, root) = (grant.clone(), self.config.default_artifact_root.clone());
+        let (grant, root) = (grant.clone(), self.artifact_root(namespace(grant)?));
         self.db
             .write(move |tx| {
                 Box::pin(async move {
@@ -168,7 +167,7 @@ impl Tracking {
             return Ok(());
         }
         if store::get(&self.db, name, ExperimentId::DEFAULT).await?.is_none() {
-            let (name, root) = (name.to_owned(), self.config.default_artifact_root.clone());
+            let (name, root) = (name.to_owned(), self.artifact_root(name));
             let insert = move |tx: &mut Tx| {
                 let new = NewExperiment { name: DEFAULT_NAME.to_owned(), ..NewExperiment::default() };
                 planned(&name, ExperimentId::DEFAULT, new, &root, tx.now())
@@ -188,16 +187,11 @@ impl Tracking {
     }
 }
 
-/// The experiment that `new` becomes. Artifacts of namespaces other than the default lie in folders of their own.
+/// The experiment that `new` becomes.
 fn planned(namespace: &str, id: ExperimentId, new: NewExperiment, root: &str, now: i64) -> Experiment {
     let NewExperiment { name, mut artifact_location, tags } = new;
     if artifact_location.is_empty() {
-        let root = root.trim_end_matches('/');
-        artifact_location = if namespace == DEFAULT_WORKSPACE {
-            format!("{root}/{id}")
-        } else {
-            format!("{root}/workspaces/{namespace}/{id}")
-        };
+        artifact_location = format!("{root}/{id}");
     }
     let namespace = namespace.to_owned();
     Experiment { no: 0, namespace, id, name, artifact_location, deleted: false, created_at: now, updated_at: now, tags }

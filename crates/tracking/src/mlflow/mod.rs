@@ -12,13 +12,17 @@ mod server;
 use std::sync::Arc;
 
 use mcplane_core::Authorizer;
+use mcplane_objects::Objects;
 use mcplane_objects::http::Routes;
 
 pub(crate) use answer::{Answer, Refusal, reply, reply_empty};
 pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE, context};
 pub(crate) use routes::{Access, Dialect, Inner};
 
-use crate::{Tracking, artifacts, datasets, experiments, graphql, logged_models, metrics, models, purge, runs, traces};
+use crate::{
+    Tracking, artifacts, datasets, experiments, graphql, logged_models, metrics, models, purge, runs, traces,
+    workspaces,
+};
 
 /// How paths begin whose requests [`Call`] limits, because they may be larger than objects.
 pub const OWN_BODY_LIMITS: &[&str] = &[
@@ -44,6 +48,8 @@ pub const STREAMS: &[&str] = &[
 pub struct Door {
     /// The services.
     pub tracking: Arc<Tracking>,
+    /// The engine that workspaces are objects of.
+    pub objects: Arc<Objects>,
     /// Who decides.
     pub authorizer: Arc<dyn Authorizer>,
 }
@@ -62,6 +68,7 @@ pub fn routes(door: Door) -> Routes {
     let dialect = models::mlflow::routes(dialect);
     let dialect = models::rest::routes(dialect);
     let dialect = server::routes(dialect);
+    let dialect = workspaces::mlflow::routes(dialect);
     let dialect = graphql::routes(dialect, &door);
     dialect.into_routes(door.clone()).merge(purge::routes(door))
 }

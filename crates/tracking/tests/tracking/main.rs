@@ -15,6 +15,7 @@ mod rig;
 mod runs;
 mod search;
 mod traces;
+mod workspaces;
 
 use mcplane_testkit::suite::{self, Case};
 use rig::Store;
@@ -44,6 +45,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
     traces::{ traces_live_and_die, spans_come_before_or_after, exports_are_checked, traces_are_assessed, traces_are_found },
+    workspaces::{ workspaces_live_and_die, workspace_requests_are_checked },
 ];
 
 #[tokio::test(flavor = "multi_thread")]

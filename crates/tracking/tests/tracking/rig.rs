@@ -61,7 +61,8 @@ impl Store {
             max_body: 3 << 20,
             stopping: CancellationToken::new(),
         };
-        let door = Door { tracking: Arc::clone(&tracking), authorizer: Arc::new(AllowAll) };
+        let door =
+            Door { tracking: Arc::clone(&tracking), objects: Arc::clone(&objects), authorizer: Arc::new(AllowAll) };
         let router = http::routes(kube).merge(routes(door)).into_router();
         let api = Api { router, objects, db, tracking, stopping: CancellationToken::new() };
         for name in ["default", "other"] {
