@@ -106,7 +106,8 @@ impl Dialect {
 
 /// Counts a request while it is under way, so that nothing is cleared away under its hands.
 async fn count(State(door): State<Door>, request: Request, next: Next) -> Response {
-    let passage = workspace(request.uri().path(), request.headers()).ok().map(|name| door.tracking.passages.enter(name));
+    let passage =
+        workspace(request.uri().path(), request.headers()).ok().map(|name| door.tracking.passages.enter(name));
     let response = next.run(request).await;
     drop(passage);
     response

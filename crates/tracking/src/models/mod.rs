@@ -30,6 +30,6 @@ mod versions;
 
 pub use kinds::{Model, ModelVersionObject, register};
 pub use record::{Comparison, NewRecord};
-pub use semantic::SemanticVersion;
 pub use search::Page;
+pub use semantic::SemanticVersion;
 pub use types::{Alias, ModelVersion, NewModel, NewVersion, Query, Record, RegisteredModel, Stage};

@@ -163,7 +163,11 @@ fn routes_answer_those_who_may() {
         assert!(answers.len() > 10 && answers.iter().all(|status| *status == 200), "{answers:?}");
     }
     // And nothing came of it.
-    for route in world.routes.iter().filter(|route| route.method == "GET") {
+    let made = |path: &str| {
+        let collection = path.split_once("/{name}").map(|(collection, _)| collection);
+        world.routes.iter().any(|route| route.method == "POST" && Some(route.path.as_str()) == collection)
+    };
+    for route in world.routes.iter().filter(|route| route.method == "GET" && made(&route.path)) {
         if Resource::of(&route.path).is_some_and(|resource| !resource.name.is_empty()) {
             let object = ask(&world.guarded.root, route, "foreign").expect(200);
             assert!(object["metadata"]["labels"]["touched"].is_null(), "{object}");
