@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     5 "0005_logged_models",
     6 "0006_models",
     7 "0007_traces",
+    8 "0008_evaluation_datasets",
     10 "0010_artifacts",
     12 "0012_purge",
 ];

@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod datasets;
+pub mod evaluation_datasets;
 pub mod experiments;
 pub mod filter;
 mod graphql;
@@ -22,5 +23,7 @@ mod tracking;
 pub mod workspaces;
 
 pub use query::View;
-pub use scope::{ARTIFACTS, EXPERIMENTS, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, TRACES, roles};
+pub use scope::{
+    ARTIFACTS, EVALUATION_DATASETS, EXPERIMENTS, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, TRACES, roles,
+};
 pub use tracking::{Config, Tracking};

@@ -26,6 +26,8 @@ pub const RUNS: Noun = Noun { group: GROUP, resource: "runs" };
 pub const LOGGED_MODELS: Noun = Noun { group: GROUP, resource: "loggedmodels" };
 /// Files that runs and models leave.
 pub const ARTIFACTS: Noun = Noun { group: GROUP, resource: "artifacts" };
+/// Evaluation datasets, with their records.
+pub const EVALUATION_DATASETS: Noun = Noun { group: GROUP, resource: "evaluationdatasets" };
 /// Traces, with their spans and what is said of them.
 pub const TRACES: Noun = Noun { group: GROUP, resource: "traces" };
 /// Registered models.

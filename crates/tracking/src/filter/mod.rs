@@ -33,6 +33,7 @@ mod order;
 pub(crate) mod python;
 mod statement;
 
+pub mod evaluation_datasets;
 pub mod experiments;
 pub mod like;
 pub mod logged_models;

@@ -10,6 +10,7 @@ use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use mcplane_core::{Error, Result};
 use serde_json::json;
 
+use super::ingest::{Arrivals, arrivals};
 use super::otlp::decode;
 use super::store::RUN;
 use crate::mlflow::{Admitted, Answer, Dialect};
@@ -36,17 +37,12 @@ async fn export(Admitted { door, grant }: Admitted, request: Request) -> Answer 
     let body = to_bytes(body, MOST_BYTES).await.map_err(too_large)?;
     let encoding = text(&headers, header::CONTENT_ENCODING.as_str()).unwrap_or_default().to_ascii_lowercase();
     // Inflating and decoding megabytes takes longer than others should wait.
-    let decoded = tokio::task::spawn_blocking(move || inflate(&body, &encoding).and_then(|body| decode(&body)));
-    let request = match decoded.await.map_err(Error::internal)? {
-        Ok(request) if request.resource_spans.is_empty() => {
-            return Ok(refusal(StatusCode::BAD_REQUEST, "Invalid OpenTelemetry format - no spans found"));
-        }
-        Ok(request) => request,
-        Err(Error::BadRequest(message)) => return Ok(refusal(StatusCode::BAD_REQUEST, &message)),
-        Err(Error::TooLarge(message)) => return Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE, &message)),
-        Err(error) => return Err(error.into()),
+    let read = tokio::task::spawn_blocking(move || read(&body, &encoding)).await.map_err(Error::internal)?;
+    let arrivals = match read {
+        Ok(arrivals) => arrivals,
+        Err((status, detail)) => return Ok(refusal(status, &detail)),
     };
-    let traces = door.tracking.take_spans(&grant, experiment, request).await?;
+    let traces = door.tracking.take_spans(&grant, experiment, arrivals).await?;
     if let Some(run) = text(&headers, RUN_ID) {
         for traces in traces.chunks(100) {
             door.tracking.link_traces(&grant, traces.to_vec(), RUN, vec![run.to_owned()]).await?;
@@ -76,6 +72,19 @@ fn refusal(status: StatusCode, detail: &str) -> Response {
 fn no_experiment() -> Response {
     let missing = json!({"type": "missing", "loc": ["header", EXPERIMENT], "msg": "Field required", "input": null});
     (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(json!({"detail": [missing]}))).into_response()
+}
+
+/// The spans of a body, or why there are none.
+fn read(body: &[u8], encoding: &str) -> Result<Arrivals, (StatusCode, String)> {
+    let refused = |error: Error| match error {
+        Error::TooLarge(message) => (StatusCode::PAYLOAD_TOO_LARGE, message),
+        error => (StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let request = inflate(body, encoding).and_then(|body| decode(&body)).map_err(refused)?;
+    if request.resource_spans.is_empty() {
+        return Err((StatusCode::BAD_REQUEST, "Invalid OpenTelemetry format - no spans found".to_owned()));
+    }
+    arrivals(request).map_err(|error| (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
 }
 
 fn inflate(body: &[u8], encoding: &str) -> Result<Vec<u8>> {

@@ -41,13 +41,8 @@ struct Arrival {
 
 impl Tracking {
     /// Takes in spans; traces that there are not yet are made in the experiment. Gives the ids of the traces whose root came.
-    pub(crate) async fn take_spans(
-        &self,
-        grant: &Grant,
-        experiment: &str,
-        request: ExportRequest,
-    ) -> Result<Vec<String>> {
-        let arrivals = arrivals(request)?;
+    pub(crate) async fn take_spans(&self, grant: &Grant, experiment: &str, arrivals: Arrivals) -> Result<Vec<String>> {
+        let Arrivals(arrivals) = arrivals;
         if arrivals.is_empty() {
             return Ok(vec![]);
         }
@@ -149,7 +144,14 @@ async fn measures(tx: &mut Tx, trace: i64, fresh: bool, known: &[Tag], arrived: 
 }
 
 /// The spans of a request by their traces.
-fn arrivals(request: ExportRequest) -> Result<BTreeMap<String, Arrival>> {
+#[derive(Debug)]
+pub(crate) struct Arrivals(BTreeMap<String, Arrival>);
+
+/// Reads what a request says of traces.
+///
+/// # Errors
+/// [`Error::BadRequest`] for spans without ids, or with such as no span has.
+pub(crate) fn arrivals(request: ExportRequest) -> Result<Arrivals> {
     let mut arrivals: BTreeMap<String, Arrival> = BTreeMap::new();
     for resource_spans in request.resource_spans {
         let tags = resource_spans.resource.map(resource_tags).unwrap_or_default();
@@ -162,7 +164,7 @@ fn arrivals(request: ExportRequest) -> Result<BTreeMap<String, Arrival>> {
             arrival.add(span);
         }
     }
-    Ok(arrivals)
+    Ok(Arrivals(arrivals))
 }
 
 impl Arrival {
@@ -284,7 +286,7 @@ mod tests {
         };
         let scope_spans = vec![ScopeSpans { spans: vec![span(2, &[1], 5, 40), root] }];
         let request = ExportRequest { resource_spans: vec![ResourceSpans { resource: Some(resource), scope_spans }] };
-        let (id, arrival) = arrivals(request).unwrap().pop_first().unwrap();
+        let (id, arrival) = arrivals(request).unwrap().0.pop_first().unwrap();
         assert_eq!(id, format!("tr-{}07", "0".repeat(30)));
         assert_eq!((arrival.started_at, arrival.ended_at, arrival.state), (5, Some(40), Some(TraceState::Error)));
         assert_eq!(arrival.tags, vec![Tag::new("service.name", "shop"), Tag::new("team", "blue")]);

@@ -226,7 +226,7 @@ async fn search_v2(Call { door, grant, fields }: Call) -> Answer {
     page(found.iter().map(info_v2).collect(), token)
 }
 
-pub(super) fn list(name: &str, items: Vec<Value>) -> Answer {
+pub(crate) fn list(name: &str, items: Vec<Value>) -> Answer {
     let mut shown = Map::new();
     if !items.is_empty() {
         shown.insert(name.to_owned(), items.into());

@@ -19,6 +19,8 @@ mod usage;
 pub use assessments::Assessment;
 pub use types::{NewTrace, TraceInfo, TraceState};
 
+pub(crate) use spans::hex;
+
 use serde::Serialize as _;
 use serde_json::Value;
 use serde_json::ser::Formatter;

@@ -14,6 +14,7 @@ use crate::experiments::ExperimentId;
 use crate::filter::like::{self, Case};
 use crate::filter::page::PageToken;
 use crate::filter::{Comparison, Field, Operator, Order, Value, traces as grammar};
+use crate::query::{ALWAYS, Args, direction, not_positive, unexpected};
 use crate::scope::namespace;
 use crate::tags::hash;
 
@@ -55,7 +56,7 @@ impl Tracking {
             return Ok((vec![], None));
         }
         let mut view = self.db.snapshot().await?;
-        let statement = Statement::new(view.dialect(), namespace(grant)?, &experiments, &filter, &order);
+        let statement = Statement::new(view.dialect(), namespace(grant)?, &experiments, &filter, &order)?;
         if tests.is_empty() {
             let found = statement.page(&mut view, offset, most as u64).await?;
             let next = (found.len() == most).then(|| PageToken { offset: offset + most as u64 }.encode());
@@ -81,12 +82,6 @@ impl Tracking {
         }
         Ok((found, Some(PageToken { offset: at }.encode())))
     }
-}
-
-fn not_positive(given: i64) -> Error {
-    Error::bad_request(format!(
-        "Invalid value {given} for parameter 'max_results' supplied. It must be a positive integer"
-    ))
 }
 
 /// A condition that no database looks at.
@@ -219,10 +214,9 @@ fn kind(field: &Field) -> i64 {
 
 /// The statement of a search, but for the page.
 struct Statement {
-    dialect: Dialect,
     joins: String,
-    conditions: Vec<String>,
-    order: Vec<String>,
+    conditions: String,
+    order: String,
     args: Vec<Arg>,
 }
 
@@ -233,32 +227,35 @@ impl Statement {
         experiments: &[ExperimentId],
         filter: &[Comparison],
         order: &[Order],
-    ) -> Self {
-        let mut statement = Self { dialect, joins: String::new(), conditions: vec![], order: vec![], args: vec![] };
-        let namespace = statement.bind(namespace.into());
+    ) -> Result<Self> {
+        let mut draft = Draft { joins: String::new(), order: vec![], args: Args::new(dialect) };
         let numbers: Vec<i64> = experiments.iter().map(|id| id.0).collect();
-        statement.args.push(Arg::list(&numbers));
-        let list = dialect.numbers(statement.args.len());
-        statement.conditions.push(format!(
+        let (namespace, list) = (draft.args.bind(namespace), draft.args.numbers(&numbers));
+        let mut conditions = vec![format!(
             "t.experiment IN (SELECT no FROM experiments WHERE namespace = {namespace} AND id IN {list})"
-        ));
-        filter
-            .iter()
-            .filter(|comparison| comparison.op != Operator::RLike)
-            .for_each(|comparison| statement.filter(comparison));
-        order.iter().enumerate().for_each(|(place, order)| statement.order_by(place, order));
+        )];
+        // Spans and regular expressions are looked at later.
+        let is_later =
+            |comparison: &&Comparison| matches!(comparison.field, Field::Span(_)) || comparison.op == Operator::RLike;
+        for comparison in filter.iter().filter(|comparison| !is_later(comparison)) {
+            conditions.push(draft.condition(comparison)?);
+        }
+        for (place, order) in order.iter().enumerate() {
+            draft.order_by(place, order)?;
+        }
         for (column, direction) in [("t.requested_at", "DESC"), ("t.id", "ASC")] {
-            if !statement.order.iter().any(|order| order.starts_with(column)) {
-                statement.order.push(format!("{column} {direction}"));
+            if !draft.order.iter().any(|order| order.starts_with(column)) {
+                draft.order.push(format!("{column} {direction}"));
             }
         }
-        statement
+        let Draft { joins, order, args } = draft;
+        Ok(Self { joins, conditions: conditions.join(" AND "), order: order.join(", "), args: args.into_args() })
     }
 
     /// The traces of a page, without what belongs to them.
     async fn page(&self, view: &mut Snapshot, offset: u64, most: u64) -> Result<Vec<TraceInfo>> {
-        let Self { joins, conditions, order, args, .. } = self;
-        let (conditions, order, n) = (conditions.join(" AND "), order.join(", "), args.len());
+        let Self { joins, conditions, order, args } = self;
+        let n = args.len();
         let sql = format!(
             "SELECT {COLUMNS} FROM traces t JOIN experiments e ON e.no = t.experiment {joins} WHERE {conditions} \
              ORDER BY {order} LIMIT ${} OFFSET ${}",
@@ -269,164 +266,107 @@ impl Statement {
         args.extend([most, offset].map(|number| Arg::from(i64::try_from(number).unwrap_or(i64::MAX))));
         view.fetch(sql, args).await?.iter().map(store::read).collect()
     }
+}
 
-    /// An argument's place in the text.
-    fn bind(&mut self, arg: Arg) -> String {
-        self.args.push(arg);
-        format!("${}", self.args.len())
-    }
+/// A statement that is being written.
+struct Draft {
+    joins: String,
+    order: Vec<String>,
+    args: Args,
+}
 
-    fn filter(&mut self, Comparison { field, op, value }: &Comparison) {
-        let condition = match field {
-            Field::Attribute(name) => self.attribute(name, *op, value),
-            Field::Tag(key) if key == "mlflow.linkedPrompts" => self.linked(PROMPT, value),
-            Field::Tag(key) => self.pair("trace_tags", key, *op, value),
+impl Draft {
+    fn condition(&mut self, Comparison { field, op, value }: &Comparison) -> Result<String> {
+        Ok(match field {
+            Field::Attribute(name @ ("timestamp_ms" | "execution_time_ms" | "end_time_ms")) => {
+                self.args.number(column(name), *op, value)?
+            }
+            Field::Attribute(name) => self.args.text(column(name), *op, value)?,
+            Field::Tag(key) if key == "mlflow.linkedPrompts" => self.linked(PROMPT, value)?,
+            Field::Tag(key) => self.pair("trace_tags", key, *op, value)?,
             Field::Metadata(key) if key == SOURCE_RUN && *op == Operator::Eq => {
-                let (linked, told) = (self.linked(RUN, value), self.pair("trace_metadata", key, *op, value));
+                let (linked, told) = (self.linked(RUN, value)?, self.pair("trace_metadata", key, *op, value)?);
                 format!("({linked} OR {told})")
             }
-            Field::Metadata(key) => self.pair("trace_metadata", key, *op, value),
-            Field::Feedback(name) | Field::Expectation(name) => self.assessed(kind(field), name, *op, value),
+            Field::Metadata(key) => self.pair("trace_metadata", key, *op, value)?,
+            Field::Feedback(name) | Field::Expectation(name) => self.assessed(kind(field), name, *op, value)?,
             Field::IssueId => {
-                let name = self.text(value);
-                format!(
-                    "EXISTS (SELECT 1 FROM trace_assessments a WHERE a.trace = t.no AND a.kind = 2 AND a.name = {name})"
-                )
+                let named = self.args.text("a.name", Operator::Eq, value)?;
+                format!("EXISTS (SELECT 1 FROM trace_assessments a WHERE a.trace = t.no AND a.kind = 2 AND {named})")
             }
-            // Spans are looked at later.
-            _ => return,
-        };
-        self.conditions.push(condition);
-    }
-
-    fn text(&mut self, value: &Value) -> String {
-        let text = if let Value::Text(text) = value { text.as_str() } else { "" };
-        self.bind(text.into())
-    }
-
-    fn attribute(&mut self, name: &str, op: Operator, value: &Value) -> String {
-        match name {
-            "timestamp_ms" | "execution_time_ms" | "end_time_ms" => {
-                let number = match value {
-                    Value::Integer(number) => self.bind((*number).into()),
-                    Value::Number(number) => self.bind((*number).into()),
-                    _ => return "1 = 0".to_owned(),
-                };
-                format!("{} {} {number}", column(name), op.as_str())
-            }
-            "status" => self.compare(STATUS, op, value),
-            name => self.compare(column(name), op, value),
-        }
-    }
-
-    /// A comparison of a text.
-    fn compare(&mut self, column: &str, op: Operator, value: &Value) -> String {
-        match (op, value, self.dialect) {
-            (Operator::In | Operator::NotIn, Value::TextList(list), dialect) => {
-                self.args.push(Arg::list(list));
-                format!("{column} {} {}", op.as_str(), dialect.texts(self.args.len()))
-            }
-            (Operator::Like, Value::Text(pattern), Dialect::Sqlite) => {
-                let pattern = self.bind(like::to_glob(pattern).into());
-                format!("{column} GLOB {pattern}")
-            }
-            (Operator::ILike, Value::Text(pattern), Dialect::Sqlite) => {
-                let pattern = self.bind(pattern.as_str().into());
-                format!("lower({column}) LIKE lower({pattern})")
-            }
-            (Operator::Like | Operator::ILike, Value::Text(pattern), Dialect::Postgres) => {
-                let pattern = self.bind(like::to_postgres(pattern).into());
-                match op {
-                    Operator::Like => format!("{column} LIKE {pattern}"),
-                    _ => format!("lower({column}) LIKE lower({pattern})"),
-                }
-            }
-            (op, value, _) => {
-                let text = self.text(value);
-                format!("{column} {} {text}", op.as_str())
-            }
-        }
+            _ => return Err(unexpected()),
+        })
     }
 
     /// A comparison of a tag or of metadata.
-    fn pair(&mut self, table: &str, key: &str, op: Operator, value: &Value) -> String {
-        let key = self.bind(key.into());
+    fn pair(&mut self, table: &str, key: &str, op: Operator, value: &Value) -> Result<String> {
+        let key = self.args.bind(key);
         let row = format!("SELECT 1 FROM {table} p WHERE p.trace = t.no AND p.key = {key}");
-        match (op, value) {
+        Ok(match (op, value) {
             (Operator::IsNull, _) => format!("NOT EXISTS ({row})"),
             (Operator::IsNotNull, _) => format!("EXISTS ({row})"),
             (Operator::Eq, Value::Text(text)) => {
-                let (hash, text) = (self.bind(hash(text).into()), self.bind(text.as_str().into()));
+                let (hash, text) = (self.args.bind(hash(text)), self.args.bind(text.as_str()));
                 format!(
                     "t.no IN (SELECT p.trace FROM {table} p WHERE p.key = {key} AND p.hash = {hash} AND p.value = {text})"
                 )
             }
-            (op, value) => {
-                let comparison = self.compare("p.value", op, value);
-                format!("EXISTS ({row} AND {comparison})")
-            }
-        }
+            (op, value) => format!("EXISTS ({row} AND {})", self.args.text("p.value", op, value)?),
+        })
     }
 
-    fn linked(&mut self, kind: i64, value: &Value) -> String {
-        let target = self.text(value);
-        format!("t.no IN (SELECT l.trace FROM trace_links l WHERE l.kind = {kind} AND l.target = {target})")
+    fn linked(&mut self, kind: i64, value: &Value) -> Result<String> {
+        let target = self.args.text("l.target", Operator::Eq, value)?;
+        Ok(format!("t.no IN (SELECT l.trace FROM trace_links l WHERE l.kind = {kind} AND {target})"))
     }
 
     /// A comparison of what was said of the trace, or of the session that it belongs to.
-    fn assessed(&mut self, kind: i64, name: &str, op: Operator, value: &Value) -> String {
-        let name = self.bind(name.into());
+    fn assessed(&mut self, kind: i64, name: &str, op: Operator, value: &Value) -> Result<String> {
+        let name = self.args.bind(name);
         let compared = match (op, value) {
-            (Operator::IsNull | Operator::IsNotNull, _) => "1 = 1".to_owned(),
+            (Operator::IsNull | Operator::IsNotNull, _) => ALWAYS.to_owned(),
             (Operator::Lt | Operator::Le | Operator::Gt | Operator::Ge, value) => {
-                let number = match value {
-                    Value::Integer(number) => *number as f64,
-                    Value::Number(number) => *number,
-                    _ => return "1 = 0".to_owned(),
-                };
-                let number = self.bind(number.into());
-                format!("a.number {} {number}", op.as_str())
+                self.args.number("a.number", op, value)?
             }
             // Values are JSON: a text may mean a text, or what is no text.
-            (Operator::Eq | Operator::Ne, value) => {
-                let text = if let Value::Text(text) = value { text.as_str() } else { "" };
-                let (plain, quoted) = (self.bind(text.into()), self.bind(super::python_json(&text.into()).into()));
+            (Operator::Eq | Operator::Ne, Value::Text(text)) => {
+                let (plain, quoted) =
+                    (self.args.bind(text.as_str()), self.args.bind(super::python_json(&text.as_str().into())));
                 let not = if op == Operator::Ne { "NOT " } else { "" };
                 format!("{not}(a.value = {plain} OR a.value = {quoted})")
             }
-            (op, value) => self.compare("a.value", op, value),
+            (op, value) => self.args.text("a.value", op, value)?,
         };
         let said = format!("a.kind = {kind} AND a.name = {name} AND a.valid = 1 AND {compared}");
-        let session = self.bind(SESSION.into());
+        let session = self.args.bind(SESSION);
         let not = if op == Operator::IsNull { "NOT " } else { "" };
-        format!(
+        Ok(format!(
             "{not}(EXISTS (SELECT 1 FROM trace_assessments a WHERE a.trace = t.no AND {said}) \
              OR EXISTS (SELECT 1 FROM trace_metadata m JOIN trace_metadata s ON s.key = m.key AND s.hash = m.hash \
              AND s.value = m.value JOIN traces o ON o.no = s.trace AND o.experiment = t.experiment \
              JOIN trace_assessments a ON a.trace = o.no AND a.session = 1 \
              WHERE m.trace = t.no AND m.key = {session} AND {said}))"
-        )
+        ))
     }
 
-    fn order_by(&mut self, place: usize, Order { field, ascending }: &Order) {
-        let direction = if *ascending { "ASC" } else { "DESC" };
+    fn order_by(&mut self, place: usize, Order { field, ascending }: &Order) -> Result<()> {
         let column = match field {
-            Field::Attribute("status") => STATUS.to_owned(),
             Field::Attribute(name) => column(name).to_owned(),
             Field::Tag(key) | Field::Metadata(key) => {
                 let table = if matches!(field, Field::Tag(_)) { "trace_tags" } else { "trace_metadata" };
-                let key = self.bind(key.as_str().into());
+                let key = self.args.bind(key.as_str());
                 let alias = format!("o{place}");
                 self.joins += &format!("LEFT JOIN {table} {alias} ON {alias}.trace = t.no AND {alias}.key = {key} ");
                 format!("{alias}.value")
             }
-            _ => return,
+            _ => return Err(unexpected()),
         };
         // What is missing comes last in either direction.
-        if !["t.requested_at", "t.id", "e.id"].contains(&column.as_str()) && column != STATUS {
+        if !["t.requested_at", "t.id", "e.id", STATUS].contains(&column.as_str()) {
             self.order.push(format!("CASE WHEN {column} IS NULL THEN 1 ELSE 0 END"));
         }
-        self.order.push(format!("{column} {direction}"));
+        self.order.push(format!("{column} {}", direction(*ascending)));
+        Ok(())
     }
 }
 
@@ -440,6 +380,7 @@ fn column(attribute: &str) -> &'static str {
         "end_time_ms" => "(t.requested_at + coalesce(t.duration, 0))",
         "experiment_id" => "e.id",
         "client_request_id" => "t.client_request_id",
+        "status" => STATUS,
         _ => "t.id",
     }
 }

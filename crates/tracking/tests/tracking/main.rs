@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod datasets;
+mod evaluation_datasets;
 mod experiments;
 mod graphql;
 mod logged_models;
@@ -23,6 +24,7 @@ use rig::Store;
 const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     artifacts::{ files_come_and_go, no_path_leads_out, workspaces_keep_their_files },
     datasets::{ inputs_are_logged_once, outputs_are_models_with_steps, datasets_are_found_by_experiment },
+    evaluation_datasets::{ datasets_merge_records, datasets_are_found },
     experiments::{ experiments_live_and_die, requests_are_checked, workspaces_are_apart },
     graphql::{ pages_get_what_they_select, errors_are_told_beside_data },
     logged_models::{

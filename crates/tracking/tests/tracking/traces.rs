@@ -156,6 +156,8 @@ pub(crate) async fn exports_are_checked(store: Store) {
         let headers: Vec<_> = HERE.into_iter().chain(encoding.map(|encoding| ("content-encoding", encoding))).collect();
         assert_eq!(detail(send(&api, body, &headers).await), (400, message.to_owned()));
     }
+    let nameless = detail(send(&api, field(1, &field(2, &field(2, &field(5, b"no ids")))), &HERE).await);
+    assert_eq!(nameless, (422, "Cannot convert OpenTelemetry span to MLflow span".to_owned()));
     let nowhere = send(&api, body.clone(), &[("x-mlflow-experiment-id", "88")]).await.error();
     assert_eq!((nowhere.0, nowhere.2.as_str()), (404, "No Experiment with id=88 exists"));
     let other = [HERE[0], ("x-mlflow-workspace", "other")];
