@@ -61,8 +61,13 @@ pub(super) const OF_NAMESPACES: &[Rows] = &[
     rows("model_version_tags", "model, version, key", OF_REGISTERED),
     rows("model_versions", "model, version", OF_REGISTERED),
     rows("registered_models", "no", "namespace = {}"),
+    rows("evaluation_records", "dataset, id", OF_DATASETS),
+    rows("evaluation_dataset_tags", "dataset, key", OF_DATASETS),
+    rows("evaluation_dataset_experiments", "dataset, experiment", OF_DATASETS),
+    rows("evaluation_datasets", "no", "namespace = {}"),
     rows("counters", "namespace, name", "namespace = {} AND name LIKE '%mcplane.io/%'"),
 ];
+const OF_DATASETS: &str = "dataset IN (SELECT no FROM evaluation_datasets WHERE namespace = {})";
 const OF_REGISTERED: &str = "model IN (SELECT no FROM registered_models WHERE namespace = {})";
 
 #[cfg(test)]
