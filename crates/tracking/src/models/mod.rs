@@ -13,7 +13,7 @@ mod kinds;
 mod logged;
 pub(crate) mod mlflow;
 mod mlflow_versions;
-mod models;
+
 mod names;
 mod object_storage;
 mod projection;
@@ -21,6 +21,7 @@ mod record;
 pub(crate) mod rest;
 mod search;
 mod semantic;
+mod service;
 mod source;
 mod store;
 mod types;

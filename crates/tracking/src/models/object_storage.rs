@@ -7,7 +7,7 @@ use mcplane_core::{Error, Result};
 use mcplane_db::{Arg, Db, Row, Tx};
 use mcplane_objects::storage::{Effect, Expect, Key, Page, Range, Refusal, Storage, Stored, Write};
 
-use super::{models, projection, store, version_store, versions};
+use super::{projection, service, store, version_store, versions};
 
 /// A table of the registry as the storage of a kind.
 #[derive(Debug, Clone)]
@@ -143,7 +143,7 @@ async fn remove(tx: &mut Tx, table: Table, write: Write) -> Result<std::result::
     }
     let mut model = store::find(tx, &key.namespace, row.text(0)?).await?;
     let (revision, body) = match table {
-        Table::Models => models::delete(tx, &model).await?,
+        Table::Models => service::delete(tx, &model).await?,
         Table::Versions => {
             let version = version_store::find(tx, &model, row.int(1)?).await?;
             let change = versions::delete(tx, &mut model, &version).await?;

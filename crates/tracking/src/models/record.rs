@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::content::{self, Pinned};
-use super::models;
+use super::service;
 use super::source::Origin;
 use super::types::{ModelVersion, NewModel, NewVersion, Record, RegisteredModel, Stage};
 use super::{SemanticVersion, names, store, version_store, versions};
@@ -73,7 +73,7 @@ impl Tracking {
                         Some(model) => model,
                         None => {
                             let named = NewModel { name: new.model.clone(), ..NewModel::default() };
-                            models::insert(tx, namespace, named).await?
+                            service::insert(tx, namespace, named).await?
                         }
                     };
                     if let Some(semantic) = &wanted
@@ -85,7 +85,7 @@ impl Tracking {
                     let next = || highest.map_or(SemanticVersion::FIRST, |highest| highest.next());
                     let version = add(tx, &grant, model, wanted.unwrap_or_else(next), pinned, new).await?;
                     let name = format!("{}/{}", version.model, version.number);
-                    models::record(
+                    service::record(
                         tx,
                         &grant,
                         "create",
@@ -205,7 +205,12 @@ async fn add(
     pinned: Pinned,
     new: NewRecord,
 ) -> Result<ModelVersion> {
-    let NewRecord { model_path, run_id, description, tags, record, .. } = new;
+    let NewRecord { model_path, mut run_id, description, tags, record, .. } = new;
+    if run_id.is_empty() {
+        // The run was found when its file was read.
+        let path = model_path.strip_prefix("runs:/").unwrap_or_default();
+        path.split('/').next().unwrap_or_default().clone_into(&mut run_id);
+    }
     let origin = Origin { source: model_path.clone(), location: model_path, run_id, model_id: String::new() };
     let version = NewVersion { description, tags, ..NewVersion::default() };
     let size = i64::try_from(pinned.size).map_err(Error::internal)?;

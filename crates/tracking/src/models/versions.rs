@@ -5,7 +5,7 @@ use mcplane_core::{Error, Grant, Result};
 use mcplane_db::Tx;
 use uuid::Uuid;
 
-use super::models::{last_of_each, record};
+use super::service::{last_of_each, record};
 use super::source::{self, Origin};
 use super::store::Reader;
 use super::types::{NewVersion, Record, RegisteredModel, Shown, Stage, is_prompt};

@@ -47,6 +47,7 @@ pub(crate) async fn verified_versions_never_change(store: Store) {
     assert_eq!(refused.error().1, "RESOURCE_ALREADY_EXISTS");
     let next = api.register("fraud", json!({"model_path": two})).await.json();
     assert_eq!((&next["version"], &next["number"]), (&json!("v1.3.0"), &json!(2)), "the next minor version");
+    assert_eq!(next["run_id"], json!(run), "a path in a run tells the run");
 
     let missing = api.register("fraud", json!({"model_path": format!("runs:/{run}/none")})).await;
     assert_eq!((missing.status, missing.error().1.as_str()), (404, "RESOURCE_DOES_NOT_EXIST"));
