@@ -294,3 +294,31 @@ fn users_log_in_and_are_audited() {
     let asked = mcplane(&["get", "ns", "--server", &server.url()], None);
     assert!(asked.code == 4 && asked.stderr.contains("hint: `mcplane login --server"), "{asked}");
 }
+
+#[test]
+fn gc_purges_what_is_deleted() {
+    let bench = Bench::start();
+    let url = bench.server.url();
+    let caller = crate::guarded::Caller::nobody(&bench.server);
+    let post = |path: &str, body: serde_json::Value| {
+        caller.send("POST", &format!("/api/2.0/mlflow/{path}"), &body).expect(200)
+    };
+    let run = || {
+        let made = post("runs/create", serde_json::json!({"experiment_id": "0", "start_time": 1}));
+        made["run"]["info"]["run_id"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (run(), run());
+    assert_eq!(bench.run(&["gc"]).ok(), "", "{url} holds nothing that is deleted");
+    let living = bench.run(&["gc", "--run-ids", &first]);
+    assert!(living.code == 1 && living.stderr.contains("is not deleted"), "{living}");
+    for id in [&first, &second] {
+        post("runs/delete", serde_json::json!({"run_id": id}));
+    }
+    assert_eq!(bench.run(&["gc", "--older-than", "1d"]).ok(), "");
+    let planned = bench.run(&["gc", "-A", "--dry-run"]).ok();
+    assert_eq!(planned, format!("default/run/{first} would be purged\ndefault/run/{second} would be purged\n"));
+    assert_eq!(bench.run(&["gc", "--run-ids", &second]).ok(), format!("run/{second} purged\n"));
+    assert_eq!(bench.run(&["gc", "-A"]).ok(), format!("default/run/{first} purged\n"));
+    let unknown = bench.run(&["gc", "-n", "nowhere"]);
+    assert!(unknown.code == 1 && unknown.stderr.contains("namespaces \"nowhere\" not found"), "{unknown}");
+}

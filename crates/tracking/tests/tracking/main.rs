@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod artifacts;
+mod attacks;
 mod datasets;
 mod evaluation_datasets;
 mod experiments;
@@ -23,6 +24,10 @@ use rig::Store;
 
 const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     artifacts::{ files_come_and_go, no_path_leads_out, workspaces_keep_their_files },
+    attacks::{
+        locations_mean_one_place, headers_name_no_files, nothing_runs_in_browsers, forms_of_foreign_pages_are_refused,
+        encoded_names_are_other_names, sizes_are_limited,
+    },
     datasets::{ inputs_are_logged_once, outputs_are_models_with_steps, datasets_are_found_by_experiment },
     evaluation_datasets::{ datasets_merge_records, datasets_are_found },
     experiments::{ experiments_live_and_die, requests_are_checked, workspaces_are_apart },
