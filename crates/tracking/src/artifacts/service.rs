@@ -155,17 +155,6 @@ impl Tracking {
         }
     }
 
-    /// SHA-256, in hex, of every file below a folder that came through this server, by path relative to it.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub(crate) async fn artifact_digests(&self, place: &Place) -> Result<Vec<(String, String)>> {
-        let folder = place.path.as_str();
-        let found = store::digests(&self.db, folder).await?;
-        let relative = |path: String| path.get(folder.len() + 1..).unwrap_or_default().to_owned();
-        Ok(found.into_iter().map(|(path, digest)| (relative(path), digest)).collect())
-    }
-
     /// Begins an upload in parts that goes straight to the object store.
     ///
     /// # Errors

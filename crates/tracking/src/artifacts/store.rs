@@ -2,7 +2,7 @@
 
 use mcplane_blobs::Put;
 use mcplane_core::Result;
-use mcplane_db::{Arg, Db, Tx};
+use mcplane_db::Tx;
 
 /// Records an upload over what was there.
 pub(super) async fn put(tx: &mut Tx, path: &str, put: Put, by: &str) -> Result<()> {
@@ -27,12 +27,4 @@ pub(super) async fn forget_some(tx: &mut Tx, path: &str) -> Result<u64> {
     let sql =
         "DELETE FROM artifacts WHERE path IN (SELECT path FROM artifacts WHERE path > $1 AND path < $2 LIMIT 1000)";
     tx.execute(sql, vec![format!("{path}/").into(), format!("{path}0").into()]).await
-}
-
-/// The digests of all files of a folder, by their paths in the store.
-pub(super) async fn digests(db: &Db, folder: &str) -> Result<Vec<(String, String)>> {
-    let sql = "SELECT path, digest FROM artifacts WHERE path > $1 AND path < $2 ORDER BY path";
-    let args: Vec<Arg> = vec![format!("{folder}/").into(), format!("{folder}0").into()];
-    let rows = db.fetch(sql, args).await?;
-    rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).collect()
 }

@@ -170,7 +170,7 @@ pub(crate) fn content(span: &Span) -> String {
         out.push_str("{\"name\": ");
         text(out, &event.name);
         let _ = write!(out, ", \"time_unix_nano\": {}, \"attributes\": ", event.time_unix_nano);
-        object(out, &event.attributes, |out, value| dump(out, value));
+        object(out, &event.attributes, dump);
         out.push('}');
     });
     let status = span.status.clone().unwrap_or_default();
@@ -188,7 +188,7 @@ pub(crate) fn content(span: &Span) -> String {
         out.push_str(", \"attributes\": ");
         match link.attributes.is_empty() {
             true => out.push_str("null"),
-            false => object(out, &link.attributes, |out, value| dump(out, value)),
+            false => object(out, &link.attributes, dump),
         }
         out.push('}');
     });
