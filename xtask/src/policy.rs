@@ -104,6 +104,8 @@ pub(crate) const DUPLICATES: &[(&str, &str)] = &[
     ("spin", "sqlx's flume is one version behind object_store's crc-fast; a lock of a few lines"),
     ("syn", "procedural macros are moving to 3 one by one; none of it is in the binary"),
     ("synstructure", "as syn"),
+    ("thiserror", "graphql-parser is one version behind"),
+    ("thiserror-impl", "as thiserror"),
     ("tower-http", "reqwest is one version behind kube"),
 ];
 

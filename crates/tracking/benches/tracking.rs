@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark reports by panicking")]
 
+#[allow(dead_code, reason = "the suite uses the rest")]
 #[path = "../tests/tracking/rig.rs"]
 mod rig;
 

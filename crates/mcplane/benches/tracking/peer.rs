@@ -21,7 +21,7 @@ pub(crate) struct Peer {
 }
 
 enum Running {
-    Ours(#[expect(dead_code, reason = "runs until it is dropped")] Server),
+    Ours(#[expect(dead_code, reason = "runs until it is dropped")] Box<Server>),
     Theirs(Child, #[expect(dead_code, reason = "is there until it is dropped")] TempDir),
 }
 
@@ -40,7 +40,7 @@ impl Peer {
     pub(crate) fn mcplane() -> Self {
         let server = Server::start(env!("CARGO_BIN_EXE_mcplane"), Backend::Sqlite);
         let (address, ready_after, pid) = (server.address(), server.ready_after(), server.pid());
-        Self { address, ready_after, pid, _running: Running::Ours(server) }
+        Self { address, ready_after, pid, _running: Running::Ours(Box::new(server)) }
     }
 
     /// `mlflow server` as it starts by default, with its data in a folder of its own.
@@ -109,7 +109,8 @@ fn tree(root: u32) -> Vec<u32> {
     let mut found = vec![root];
     let mut at = 0;
     while at < found.len() {
-        found.extend(parents.iter().filter(|(_, parent)| *parent == found[at]).map(|(pid, _)| *pid));
+        let parent = found[at];
+        found.extend(parents.iter().filter(|(_, other)| *other == parent).map(|(pid, _)| *pid));
         at += 1;
     }
     found

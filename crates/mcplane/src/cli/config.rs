@@ -22,7 +22,7 @@ enum Command {
     #[command(after_help = SHOW_EXAMPLES)]
     Show {
         #[command(flatten)]
-        settings: Settings,
+        settings: Box<Settings>,
         /// Form of the output
         #[arg(short, long, value_enum, default_value_t = Format::Table)]
         output: Format,
