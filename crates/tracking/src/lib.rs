@@ -6,6 +6,7 @@ pub mod evaluation_datasets;
 pub mod experiments;
 pub mod filter;
 mod graphql;
+pub mod lineage;
 pub mod logged_models;
 pub mod metrics;
 pub mod mlflow;
@@ -24,6 +25,7 @@ pub mod workspaces;
 
 pub use query::View;
 pub use scope::{
-    ARTIFACTS, EVALUATION_DATASETS, EXPERIMENTS, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, TRACES, roles,
+    ARTIFACTS, EVALUATION_DATASETS, EXPERIMENTS, LINEAGE, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, TRACES,
+    roles,
 };
 pub use tracking::{Config, Tracking};

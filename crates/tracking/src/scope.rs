@@ -34,6 +34,8 @@ pub const TRACES: Noun = Noun { group: GROUP, resource: "traces" };
 pub const MODELS: Noun = Noun { group: OBJECT_GROUP, resource: "models" };
 /// Versions of registered models.
 pub const MODEL_VERSIONS: Noun = Noun { group: OBJECT_GROUP, resource: "modelversions" };
+/// What was made from what.
+pub const LINEAGE: Noun = Noun { group: GROUP, resource: "lineage" };
 
 impl Noun {
     /// What a role must allow for `verb` in `namespace`.

@@ -10,6 +10,7 @@ mod failure;
 mod gc;
 mod get;
 mod kubeconfig;
+mod lineage;
 mod login;
 mod logins;
 mod manifests;
@@ -67,6 +68,7 @@ enum Command {
     Delete(delete::Arguments),
     Audit(audit::Arguments),
     Gc(gc::Arguments),
+    Lineage(lineage::Arguments),
     User(user::Arguments),
     Kubeconfig(kubeconfig::Arguments),
     Config(config::Arguments),
@@ -86,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Delete(arguments) => wait_for(delete::run(arguments)),
         Command::Audit(arguments) => wait_for(audit::run(arguments)),
         Command::Gc(arguments) => wait_for(gc::run(arguments)),
+        Command::Lineage(arguments) => wait_for(lineage::run(arguments)),
         Command::User(arguments) => wait_for(user::run(arguments)),
         Command::Kubeconfig(arguments) => wait_for(kubeconfig::run(arguments)),
         Command::Config(arguments) => config::run(arguments),

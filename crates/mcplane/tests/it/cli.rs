@@ -29,6 +29,7 @@ fn help_teaches() {
         "delete --help",
         "audit --help",
         "gc --help",
+        "lineage --help",
         "user --help",
         "user create --help",
         "kubeconfig --help",

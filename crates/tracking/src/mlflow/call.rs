@@ -18,6 +18,8 @@ const MOST_BYTES: usize = 32 << 20;
 const WORKSPACE: &str = "x-mlflow-workspace";
 /// How paths of the registry's own interface begin, which name the namespace themselves.
 pub(crate) const NAMESPACES: &str = "/models/v1/namespaces/";
+/// How those of lineage begin.
+const LINEAGES: &str = "/lineage/v1/namespaces/";
 /// The workspace of requests that name none.
 pub(crate) const DEFAULT_WORKSPACE: &str = "default";
 
@@ -101,7 +103,8 @@ pub(crate) fn context(parts: &Parts) -> Arc<Context> {
 
 /// The workspace that a request means. Names are those of namespaces, so anything else can't exist.
 pub(super) fn workspace<'p>(path: &'p str, headers: &'p HeaderMap) -> Result<&'p str> {
-    let name = match (path.strip_prefix(NAMESPACES), headers.get(WORKSPACE)) {
+    let rest = path.strip_prefix(NAMESPACES).or_else(|| path.strip_prefix(LINEAGES));
+    let name = match (rest, headers.get(WORKSPACE)) {
         (Some(rest), _) => rest.split('/').next().filter(|name| !name.is_empty()).unwrap_or("?"),
         (None, Some(value)) => value.to_str().unwrap_or("?").trim(),
         (None, None) => return Ok(DEFAULT_WORKSPACE),

@@ -20,8 +20,8 @@ pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE, context};
 pub(crate) use routes::{Access, Dialect, Inner};
 
 use crate::{
-    Tracking, artifacts, datasets, evaluation_datasets, experiments, graphql, logged_models, metrics, models, purge,
-    runs, traces, workspaces,
+    Tracking, artifacts, datasets, evaluation_datasets, experiments, graphql, lineage, logged_models, metrics, models,
+    purge, runs, traces, workspaces,
 };
 
 /// How paths begin whose requests [`Call`] limits, because they may be larger than objects.
@@ -68,6 +68,7 @@ pub fn routes(door: Door) -> Routes {
     let dialect = models::mlflow::routes(dialect);
     let dialect = models::rest::routes(dialect);
     let dialect = evaluation_datasets::mlflow::routes(dialect);
+    let dialect = lineage::api::routes(dialect);
     let dialect = server::routes(dialect);
     let dialect = workspaces::mlflow::routes(dialect);
     let dialect = graphql::routes(dialect, &door);

@@ -65,6 +65,9 @@ pub(super) const OF_NAMESPACES: &[Rows] = &[
     rows("evaluation_dataset_tags", "dataset, key", OF_DATASETS),
     rows("evaluation_dataset_experiments", "dataset, experiment", OF_DATASETS),
     rows("evaluation_datasets", "no", "namespace = {}"),
+    rows("lineage_edges", "source, target, kind", "source IN (SELECT no FROM lineage_nodes WHERE namespace = {})"),
+    rows("lineage_nodes", "no", "namespace = {}"),
+    rows("lineage_events", "namespace, digest", "namespace = {}"),
     rows("counters", "namespace, name", "namespace = {} AND name LIKE '%mcplane.io/%'"),
 ];
 const OF_DATASETS: &str = "dataset IN (SELECT no FROM evaluation_datasets WHERE namespace = {})";

@@ -8,6 +8,7 @@ mod datasets;
 mod evaluation_datasets;
 mod experiments;
 mod graphql;
+mod lineage;
 mod logged_models;
 mod metrics;
 mod models;
@@ -32,6 +33,10 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     evaluation_datasets::{ datasets_merge_records, datasets_are_found },
     experiments::{ experiments_live_and_die, requests_are_checked, workspaces_are_apart },
     graphql::{ pages_get_what_they_select, errors_are_told_beside_data },
+    lineage::{
+        versions_lead_back_to_data_and_code, what_others_report_joins_what_is_known, events_are_checked_and_counted_once,
+        lineage_stays_in_its_namespace, answers_are_bounded, events_of_runs_are_for_others,
+    },
     logged_models::{
         models_live_and_die, model_requests_are_checked, models_have_files, runs_keep_the_history_of_models,
         models_are_searched, pages_of_models_belong_to_their_search,

@@ -19,6 +19,8 @@ impl<'a> Resource<'a> {
         let (group, rest) = match parts.as_slice() {
             // The dialect of MLflow, whose versions are numbers.
             ["api", version, ..] if version.starts_with(|c: char| c.is_ascii_digit()) => return None,
+            // Where clients of OpenLineage send events.
+            ["api", "v1", "lineage"] => return None,
             ["api", _, rest @ ..] => ("", rest),
             ["apis", group, _, rest @ ..] => (*group, rest),
             _ => return None,
