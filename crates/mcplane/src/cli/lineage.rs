@@ -15,7 +15,8 @@ A NODE is one of:
   modelversion:NAME/VERSION   a registered version
   model:ID                    what a run made, as its model_id tells
   run:ID                      a run, of MLflow or of a system that sends OpenLineage events
-  dataset:NAME@DIGEST         data that runs logged; dataset:s3://bucket/key is a place that others write to
+  dataset:NAME@DIGEST         data that runs logged
+  dataset:s3://bucket/key     a place that other systems read and write
   job:NAMESPACE/NAME          a job of another system
 
 Examples:
@@ -248,6 +249,16 @@ mod tests {
 
     #[test]
     fn a_tree_has_a_branch_for_each_origin() {
-        insta::assert_snapshot!(tree(&graph(), "both"), @"");
+        insta::assert_snapshot!(tree(&graph(), "both"), @r#"
+        modelversion:fraud/3  (version 1.2.0, createdBy ann)
+        made from:
+        ├─ registered from model:m-1  (clf)
+        │  └─ made by run:1  (loud-asp, commit abc, user ann [2J, status FINISHED)
+        │     └─ read for training dataset:train@d1  (source {"uri": "s3://b/x"}, deleted)
+        └─ registered from model:m-2  (not known here)
+           └─ made by run:1  (above)
+        led to:
+          nothing that is known
+        "#);
     }
 }

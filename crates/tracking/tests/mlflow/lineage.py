@@ -171,6 +171,12 @@ def known(kind, found):
     for name, facet in (found or {}).items():
         cls = FACETS[kind][name]
         values = {key: value for key, value in facet.items() if not key.startswith("_")}
+        if name == "tags":
+            values["tags"] = [tags_run.TagsRunFacetFields(**tag) for tag in facet["tags"]]
+        if name == "schema":
+            values["fields"] = [schema_dataset.SchemaDatasetFacetFields(**field) for field in facet["fields"]]
+        if name == "parent":
+            values = {"run": parent_run.Run(**facet["run"]), "job": parent_run.Job(**facet["job"])}
         made[name] = cls(**values, producer=facet["_producer"])
         ours, theirs = facet["_schemaURL"].split("#"), made[name]._schemaURL.split("#")
         assert ours[1] == theirs[1] and ours[0].rsplit("/")[-1] == theirs[0].rsplit("/")[-1], name
