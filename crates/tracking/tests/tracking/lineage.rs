@@ -43,7 +43,7 @@ impl Api {
         (run, model)
     }
 
-    async fn register(&self, name: &str, version: Value) {
+    async fn add_version(&self, name: &str, version: Value) {
         let _ = self.post("/api/2.0/mlflow/registered-models/create", &json!({"name": name})).await;
         let mut new = json!({"name": name});
         new.as_object_mut().unwrap().extend(version.as_object().unwrap().clone());
@@ -81,10 +81,10 @@ fn event(run: &str, inputs: Value, outputs: Value) -> Value {
 pub(crate) async fn versions_lead_back_to_data_and_code(store: Store) {
     let api = store.start().await;
     let (run, model) = api.trained(r#"{"uri": "s3://bucket/train.csv"}"#).await;
-    api.register("fraud", json!({"source": format!("models:/{model}"), "model_id": model, "run_id": run})).await;
-    api.register("copy", json!({"source": "models:/fraud/1"})).await;
+    api.add_version("fraud", json!({"source": format!("models:/{model}"), "model_id": model, "run_id": run})).await;
+    api.add_version("copy", json!({"source": "models:/fraud/1"})).await;
     let other = api.run().await;
-    api.register("plain", json!({"source": format!("runs:/{run}/model"), "run_id": run})).await;
+    api.add_version("plain", json!({"source": format!("runs:/{run}/model"), "run_id": run})).await;
     api.ok("runs/log-inputs", json!({"run_id": other, "models": [{"model_id": model}]})).await;
 
     let up = api.lineage("modelversion:copy/1", "upstream").await;
@@ -210,7 +210,7 @@ pub(crate) async fn events_are_checked_and_counted_once(store: Store) {
 pub(crate) async fn lineage_stays_in_its_namespace(store: Store) {
     let api = store.start().await;
     let (run, model) = api.trained("s").await;
-    api.register("fraud", json!({"source": format!("models:/{model}"), "model_id": model, "run_id": run})).await;
+    api.add_version("fraud", json!({"source": format!("models:/{model}"), "model_id": model, "run_id": run})).await;
     let etl = event("6fb1a2c8-0000-4000-8000-000000000001", json!([]), json!([{"namespace": "n", "name": "x"}]));
     api.emit(&etl).await;
     let nodes = [
