@@ -1,6 +1,7 @@
 //! MLflow's own client, unmodified: what a training script does, and each noun's rules as a client sees them.
 
 use mcplane_testkit::python::Venv;
+use mcplane_testkit::seaweedfs::SeaweedFs;
 use mcplane_testkit::{Backend, Server, on_each_backend};
 use std::path::{Path, PathBuf};
 
@@ -10,11 +11,20 @@ on_each_backend!(scripts_of_users, each_noun);
 
 /// Runs pytest on a file or folder against a server; at least `least` tests must have run.
 fn pytest(server: &Server, what: &Path, least: usize) {
+    pytest_with(server, what, &[], least);
+}
+
+/// [`pytest`] with more variables for the scripts.
+fn pytest_with(server: &Server, what: &Path, vars: &[(&str, String)], least: usize) {
     let venv = Venv::with(REQUIREMENTS);
     let scratch = tempfile::tempdir().expect("folder for what scripts leave");
     let runner = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mlflow/run.py");
     let what = what.to_str().expect("a path in UTF-8");
-    let output = venv.run(&runner, &[&server.url(), scratch.path().to_str().expect("a path in UTF-8"), what]);
+    let vars: Vec<String> = vars.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let url = server.url();
+    let mut args = vec![url.as_str(), scratch.path().to_str().expect("a path in UTF-8"), what];
+    args.extend(vars.iter().map(String::as_str));
+    let output = venv.run(&runner, &args);
     println!("{output}");
     assert_eq!(output.code, 0);
     let summary = output.stdout.lines().rev().find(|line| line.contains(" passed")).unwrap_or_default();
@@ -33,4 +43,20 @@ fn each_noun(backend: Backend) {
     let server = Server::start(env!("CARGO_BIN_EXE_mcplane"), backend);
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracking/tests/mlflow");
     pytest(&server, &folder, 10);
+}
+
+/// Models and artifacts on a real S3 server.
+#[test]
+fn on_s3() {
+    let s3 = SeaweedFs::get();
+    let settings =
+        ["--artifacts-destination", "s3://artifacts/mlflow", "--set", r#"tracking.model-sources=["s3://models"]"#];
+    let mut server = Server::stopped(env!("CARGO_BIN_EXE_mcplane"), Backend::Sqlite, &settings);
+    let vars = s3.vars();
+    server.under(std::iter::once("env".to_owned()).chain(vars.iter().map(|(name, value)| format!("{name}={value}"))));
+    server.restart();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mlflow");
+    pytest_with(&server, &folder.join("registration.py"), &vars, 4);
+    let scenario = "scenarios.py::test_nested_runs_and_everything_that_is_logged";
+    pytest(&server, &folder.join(scenario), 1);
 }

@@ -1,10 +1,10 @@
-"""Runs pytest against a server: run.py URL SCRATCH FILE-OR-FOLDER"""
+"""Runs pytest against a server: run.py URL SCRATCH FILE-OR-FOLDER [NAME=VALUE...]"""
 
 import os
 import pathlib
 import sys
 
-url, scratch, what = sys.argv[1:]
+url, scratch, what, *variables = sys.argv[1:]
 os.environ.update(
     MCPLANE_URL=url,
     MLFLOW_TRACKING_URI=url,
@@ -17,6 +17,7 @@ os.environ.update(
     HOME=scratch,
     TMPDIR=scratch,
 )
+os.environ.update(variable.split("=", 1) for variable in variables)
 os.chdir(scratch)
 
 import pytest  # noqa: E402
