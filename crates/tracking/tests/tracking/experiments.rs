@@ -86,3 +86,11 @@ pub(crate) async fn workspaces_are_apart(store: Store) {
     let answer = api.send(Method::GET, "/api/2.0/mlflow/experiments/get?experiment_id=0", &unknown, vec![]).await;
     assert_eq!(answer.error().0, 404);
 }
+
+pub(crate) async fn pages_learn_what_is_not_here(store: Store) {
+    let api = store.start().await;
+    let endpoints = api.get("/ajax-api/2.0/mlflow/gateway-proxy?gateway_path=api/2.0/endpoints/").await;
+    assert_eq!((endpoints.status, endpoints.json()), (200, json!({"endpoints": []})));
+    let telemetry = api.get("/ajax-api/3.0/mlflow/ui-telemetry").await;
+    assert_eq!((telemetry.status, telemetry.json()["disable_ui_telemetry"].clone()), (200, json!(true)));
+}

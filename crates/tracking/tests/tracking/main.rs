@@ -31,7 +31,9 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     },
     datasets::{ inputs_are_logged_once, outputs_are_models_with_steps, datasets_are_found_by_experiment },
     evaluation_datasets::{ datasets_merge_records, datasets_are_found },
-    experiments::{ experiments_live_and_die, requests_are_checked, workspaces_are_apart },
+    experiments::{
+        experiments_live_and_die, requests_are_checked, workspaces_are_apart, pages_learn_what_is_not_here,
+    },
     graphql::{ pages_get_what_they_select, errors_are_told_beside_data },
     lineage::{
         versions_lead_back_to_data_and_code, what_others_report_joins_what_is_known, events_are_checked_and_counted_once,
