@@ -115,7 +115,7 @@ impl Emulator {
             }
             ("POST", Kind::Gcs) if has("uploadId") => {
                 let body = String::from_utf8(request.body.clone()).unwrap();
-                let parts = state.parts.remove(&request.query["uploadId"]).expect("an open upload");
+                let Some(parts) = state.parts.remove(&request.query["uploadId"]) else { return gone() };
                 assert_eq!(body.matches("<PartNumber>").count(), parts.len(), "{body}");
                 state.blobs.insert(key, parts.into_values().flatten().collect());
                 xml(200, "<CompleteMultipartUploadResult><ETag>\"done\"</ETag></CompleteMultipartUploadResult>")
@@ -123,7 +123,7 @@ impl Emulator {
             ("POST", Kind::Azure) if comp == Some("batch") => batch(&mut state, request, self.bucket),
             ("PUT", Kind::Gcs) if has("uploadId") => {
                 let number = format!("{:0>5}", request.query["partNumber"]);
-                let upload = state.parts.get_mut(&request.query["uploadId"]).expect("an open upload");
+                let Some(upload) = state.parts.get_mut(&request.query["uploadId"]) else { return gone() };
                 upload.insert(number.clone(), request.body.clone());
                 Response(200, vec![("ETag", format!("\"part-{number}\""))], vec![])
             }
@@ -161,6 +161,11 @@ impl Emulator {
             (method, kind) => panic!("{kind:?} has no {method} {} {:?}", request.path, request.query),
         }
     }
+}
+
+/// A part may arrive after its upload was given up.
+fn gone() -> Response {
+    Response(404, vec![], vec![])
 }
 
 fn read(reader: &mut BufReader<TcpStream>, state: &Mutex<State>) -> Option<Request> {
