@@ -21,21 +21,10 @@ mod validation;
 mod versions;
 mod watches;
 
-use std::time::{Duration, Instant};
-
-use futures::StreamExt as _;
-use futures::future::LocalBoxFuture;
+use mcplane_testkit::suite::{self, Case};
 use rig::Store;
 
-type Case = fn(Store) -> LocalBoxFuture<'static, ()>;
-
-macro_rules! cases {
-    ($($module:ident :: { $($case:ident),+ $(,)? }),+ $(,)?) => {
-        &[$($((concat!(stringify!($module), "::", stringify!($case)), |store| Box::pin($module::$case(store)))),+),+]
-    };
-}
-
-const CASES: &[(&str, Case)] = cases![
+const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     crud::{
         objects_live_and_die,
         only_the_server_owns_what_it_owns,
@@ -114,35 +103,12 @@ const CASES: &[(&str, Case)] = cases![
     discovery::{ documents_are_as_recorded },
 ];
 
-/// Cases that run side by side: most of each is waiting for the disk.
-const AT_ONCE: usize = 4;
-
-/// Runs all cases, each on a store of its own, and names those that failed. `CASE=part-of-a-name` runs some.
-async fn all(make: fn() -> Store) {
-    let only = std::env::var("CASE").unwrap_or_default();
-    let cases = CASES.iter().filter(|(name, _)| name.contains(&only));
-    let runs = cases.map(|(name, case)| async move {
-        let started = Instant::now();
-        // A runtime of its own, which takes whatever the case left running with it.
-        let run = tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(tokio::time::timeout(Duration::from_secs(120), case(make())))
-        });
-        let passed = matches!(run.await, Ok(Ok(())));
-        println!("{} {name} ({:?})", if passed { "ok    " } else { "FAILED" }, started.elapsed());
-        (!passed).then_some(*name)
-    });
-    let outcomes: Vec<Option<&str>> = futures::stream::iter(runs).buffer_unordered(AT_ONCE).collect().await;
-    let failed: Vec<&str> = outcomes.into_iter().flatten().collect();
-    assert!(failed.is_empty(), "failed: {failed:?}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes_on_sqlite() {
-    all(Store::sqlite).await;
+    suite::run(CASES, Store::sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes_on_postgres() {
-    all(Store::postgres).await;
+    suite::run(CASES, Store::postgres).await;
 }
