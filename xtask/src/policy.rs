@@ -12,15 +12,22 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     ("mcplane-access", &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects"]),
     ("mcplane-blobs", &["mcplane-core"]),
     ("mcplane-tracking", &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-blobs"]),
+    ("mcplane-agent", &["mcplane-core"]),
+    (
+        "mcplane-scheduler",
+        &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-agent"],
+    ),
     (
         "mcplane",
         &[
+            "mcplane-agent",
             "mcplane-core",
             "mcplane-apimachinery",
             "mcplane-db",
             "mcplane-objects",
             "mcplane-access",
             "mcplane-blobs",
+            "mcplane-scheduler",
             "mcplane-tracking",
         ],
     ),
@@ -37,9 +44,9 @@ pub(crate) struct Outsider {
 /// What only some crates may depend on; a service that holds rules knows neither SQL nor sockets.
 pub(crate) const OUTSIDERS: &[Outsider] = &[
     Outsider { name: "sqlx", homes: &["mcplane-db"] },
-    Outsider { name: "kube", homes: &["mcplane-objects", "mcplane"] },
-    Outsider { name: "k8s-openapi", homes: &["mcplane-objects", "mcplane-access", "mcplane"] },
-    Outsider { name: "axum", homes: &["mcplane-objects", "mcplane-access", "mcplane-tracking", "mcplane"] },
+    Outsider { name: "kube", homes: &["mcplane-objects", "mcplane-scheduler", "mcplane"] },
+    Outsider { name: "k8s-openapi", homes: &["mcplane-objects", "mcplane-access", "mcplane-scheduler", "mcplane"] },
+    Outsider { name: "axum", homes: &["mcplane-objects", "mcplane-access", "mcplane-tracking", "mcplane-scheduler", "mcplane"] },
     Outsider { name: "object_store", homes: &["mcplane-blobs"] },
     Outsider { name: "reqwest", homes: &["mcplane-blobs"] },
     Outsider { name: "tower-http", homes: &["mcplane"] },
