@@ -38,6 +38,22 @@ impl Dialect {
             Self::Postgres => format!("(SELECT value FROM jsonb_array_elements_text(${n}::jsonb))"),
         }
     }
+
+    /// `(SELECT …)` over the records of a list, bound at `$n` as [`Arg::list`] makes it: one row a record, with a column for
+    /// each of `columns`, which are names and types (`bigint` or `text`). What a record leaves out is null.
+    pub fn records(self, n: usize, columns: &[(&str, &str)]) -> String {
+        let each = |column: &dyn Fn(&(&str, &str)) -> String| columns.iter().map(column).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Sqlite => {
+                let columns = each(&|(name, _)| format!("json_extract(value, '$.{name}') AS {name}"));
+                format!("(SELECT {columns} FROM json_each(${n}))")
+            }
+            Self::Postgres => {
+                let columns = each(&|(name, kind)| format!("{name} {kind}"));
+                format!("(SELECT * FROM jsonb_to_recordset(${n}::jsonb) AS record ({columns}))")
+            }
+        }
+    }
 }
 
 /// A bound argument. Times are milliseconds, booleans 0 or 1: both databases agree on those.

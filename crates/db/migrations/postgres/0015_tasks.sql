@@ -86,11 +86,12 @@ CREATE TABLE nodes (
     object       TEXT    NOT NULL
 );
 
--- Who decides. `epoch` grows with each change of the holder and fences off older ones.
+-- Who decides, and the last number that a task got. `epoch` grows with each change of the holder and fences off older ones.
 CREATE TABLE scheduler (
-    one    BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
-    holder TEXT    NOT NULL,
-    epoch  BIGINT NOT NULL,
-    until  BIGINT NOT NULL
+    one       BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
+    holder    TEXT    NOT NULL,
+    epoch     BIGINT NOT NULL,
+    until     BIGINT NOT NULL,
+    last_task BIGINT NOT NULL
 );
-INSERT INTO scheduler VALUES (1, '', 0, 0);
+INSERT INTO scheduler VALUES (1, '', 0, 0, 0);

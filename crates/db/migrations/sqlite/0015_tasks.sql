@@ -86,11 +86,12 @@ CREATE TABLE nodes (
     object       TEXT    NOT NULL
 );
 
--- Who decides. `epoch` grows with each change of the holder and fences off older ones.
+-- Who decides, and the last number that a task got. `epoch` grows with each change of the holder and fences off older ones.
 CREATE TABLE scheduler (
-    one    INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
-    holder TEXT    NOT NULL,
-    epoch  INTEGER NOT NULL,
-    until  INTEGER NOT NULL
+    one       INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+    holder    TEXT    NOT NULL,
+    epoch     INTEGER NOT NULL,
+    until     INTEGER NOT NULL,
+    last_task INTEGER NOT NULL
 );
-INSERT INTO scheduler VALUES (1, '', 0, 0);
+INSERT INTO scheduler VALUES (1, '', 0, 0, 0);

@@ -42,6 +42,16 @@ impl State {
     }
 }
 
+/// Milliseconds of waiting that weigh as much as one step of priority.
+pub const AGEING_STEP_MS: i64 = 60_000;
+
+/// The place of a ready task among those of its namespace and queue; the lowest goes first. All age alike, so the order of
+/// two tasks never changes and can be an index. A task waits at most for those that are ready no later than
+/// `9 * AGEING_STEP_MS` after it.
+pub fn rank(ready_at: Timestamp, priority: i64) -> i64 {
+    ready_at.saturating_sub(priority.saturating_mul(AGEING_STEP_MS))
+}
+
 /// What an attempt takes of a machine while it runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
