@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mcplane_core::{Error, Result, Timestamp};
-use mcplane_db::{Arg, Db, Dialect, Row, Tx};
+use mcplane_db::{Arg, Db, Row, Tx};
 use serde::Serialize;
 
 use super::types::{Concurrency, Demand, NewTask, State, Task, rank};
@@ -203,9 +203,9 @@ pub struct Filter {
 }
 
 /// A page of a namespace's tasks, newest first.
-pub(crate) async fn list(db: &Db, dialect: Dialect, namespace: &str, filter: &Filter) -> Result<Vec<Task>> {
+pub(crate) async fn list(db: &Db, namespace: &str, filter: &Filter) -> Result<Vec<Task>> {
     let states: Vec<i64> = filter.states.iter().map(|state| *state as i64).collect();
-    let which = if states.is_empty() { String::new() } else { format!(" AND state IN {}", dialect.numbers(5)) };
+    let which = if states.is_empty() { String::new() } else { format!(" AND state IN {}", db.dialect().numbers(5)) };
     let sql = format!(
         "SELECT {COLUMNS} FROM tasks WHERE namespace = $1 AND no < $2 AND ($3 = '' OR queue = $3){which} \
          ORDER BY no DESC LIMIT $4"
@@ -282,6 +282,12 @@ pub(crate) async fn unfinished(db: &Db, after: i64, most: i64) -> Result<Vec<Pen
     db.fetch(sql, vec![after.into(), most.into()]).await?.iter().map(read_pending).collect()
 }
 
+/// Unfinished ones of these tasks.
+pub(crate) async fn pending(db: &Db, nos: &[i64]) -> Result<Vec<Pending>> {
+    let sql = format!("SELECT {PENDING} FROM tasks WHERE state < 3 AND no IN {} ORDER BY no", db.dialect().numbers(1));
+    db.fetch(sql, vec![Arg::list(nos)]).await?.iter().map(read_pending).collect()
+}
+
 /// Waiting tasks whose time has come are ready; gives those that were.
 pub(crate) async fn make_ready(tx: &mut Tx, nos: &[i64]) -> Result<Vec<Pending>> {
     let list = tx.dialect().numbers(1);
@@ -298,6 +304,12 @@ pub struct AttemptOf {
     pub no: i64,
     /// The attempt's.
     pub attempt: i64,
+}
+
+impl From<&Task> for AttemptOf {
+    fn from(task: &Task) -> Self {
+        Self { no: task.no, attempt: task.attempt }
+    }
 }
 
 const ATTEMPT_OF: &[(&str, &str)] = &[("no", "bigint"), ("attempt", "bigint")];

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use mcplane_apimachinery::names::NameRule;
 use mcplane_core::{Error, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Where a task is in its life. Numbers are those of the column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(i64)]
 pub enum State {
     /// Its time has not come: it was delayed, or waits to be tried again.
@@ -30,12 +32,28 @@ impl State {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 
+    /// `waiting`, `ready`, …
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// All states.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Ready, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+
     /// From the column.
     ///
     /// # Errors
     /// [`Error::Internal`] for a number that is no state.
     pub fn from_code(code: i64) -> Result<Self> {
-        [Self::Waiting, Self::Ready, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled]
+        Self::ALL
             .into_iter()
             .find(|state| *state as i64 == code)
             .ok_or_else(|| Error::internal(format!("a task with unknown state {code}")))
@@ -167,6 +185,85 @@ pub struct Outcome {
     pub reason: String,
     /// For people.
     pub message: String,
+}
+
+impl Outcome {
+    /// It did what it should.
+    pub fn success() -> Self {
+        Self { succeeded: true, exit_code: Some(0), reason: "Completed".to_owned(), ..Self::default() }
+    }
+
+    /// Nobody knows how it ended; nothing of it runs any more.
+    pub fn lost(why: impl Into<String>) -> Self {
+        Self { reason: "Lost".to_owned(), message: why.into(), ..Self::default() }
+    }
+
+    /// It can't be done, however often it is tried.
+    pub fn impossible(reason: &str, why: impl Into<String>) -> Self {
+        Self { permanent: true, reason: reason.to_owned(), message: why.into(), ..Self::default() }
+    }
+
+    /// Whether there is nothing more to tell than that it succeeded.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.succeeded && self.message.is_empty()
+    }
+}
+
+impl NewTask {
+    /// Refuses what can't be a task.
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |why: String| Err(Error::bad_request(why));
+        if self.name.is_empty() || self.name.len() > 253 {
+            return refuse("name: a task needs a name of 1 to 253 characters".to_owned());
+        }
+        if NameRule::Dns1123Label.check(&self.queue).is_err() {
+            return refuse(format!("queue: {:?} must be lower-case letters, digits and '-', at most 63 of them", self.queue));
+        }
+        if !(0..=9).contains(&self.priority) {
+            return refuse(format!("priority: {} is not between 0 and 9", self.priority));
+        }
+        let Demand { cpu_milli, memory, gpu } = self.demand;
+        if cpu_milli < 0 || memory < 0 || gpu < 0 {
+            return refuse("resources: must not be negative".to_owned());
+        }
+        for (field, key) in [("uniqueKey", &self.unique_key), ("idempotencyKey", &self.idempotency_key)] {
+            if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 512) {
+                return refuse(format!("{field}: must be 1 to 512 characters"));
+            }
+        }
+        if self.concurrency.as_ref().is_some_and(|c| c.limit < 1 || c.key.is_empty() || c.key.len() > 512) {
+            return refuse("concurrency: needs a key of 1 to 512 characters and a limit of at least 1".to_owned());
+        }
+        self.spec.check()
+    }
+}
+
+/// The longest text of a task's spec.
+const MOST_SPEC: usize = 256 << 10;
+/// Attempts that a task may have.
+const MOST_ATTEMPTS: i64 = 1_000;
+
+impl Spec {
+    fn check(&self) -> Result<()> {
+        let Retries { most_attempts, initial_ms, factor, max_ms } = self.retries;
+        if !(1..=MOST_ATTEMPTS).contains(&most_attempts) {
+            return Err(Error::bad_request(format!("retries: maxAttempts must be between 1 and {MOST_ATTEMPTS}")));
+        }
+        if initial_ms < 0 || max_ms < initial_ms || !(1.0..=100.0).contains(&factor) {
+            return Err(Error::bad_request("retries: delays must not be negative nor fall, and the factor be 1 to 100"));
+        }
+        if self.timeout_ms.is_some_and(|timeout| timeout < 1) || self.grace_ms < 0 {
+            return Err(Error::bad_request("timeout: must be positive, and the grace not negative"));
+        }
+        let digest = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if !self.code.as_ref().is_none_or(digest) {
+            return Err(Error::bad_request("code: must be a SHA-256 in lower-case hex"));
+        }
+        if serde_json::to_string(self).map_err(Error::internal)?.len() > MOST_SPEC {
+            return Err(Error::bad_request(format!("a task may be at most {MOST_SPEC} bytes")));
+        }
+        Ok(())
+    }
 }
 
 /// A task as it is.

@@ -1,0 +1,122 @@
+//! Who runs attempts once they have begun.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use mcplane_core::Result;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::tasks::{AttemptOf, Outcome, Task, Work};
+
+/// An attempt that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Which.
+    pub of: AttemptOf,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// Where runners tell of attempts that ended.
+#[derive(Debug, Clone)]
+pub struct Reports(mpsc::UnboundedSender<Ended>);
+
+impl Reports {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Ended>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Tells that an attempt ended; at most as many wait to be heard as attempts run.
+    pub fn ended(&self, of: AttemptOf, outcome: Outcome) {
+        // Nobody listens any more when the server stops; what ended is found again by adoption.
+        let _ = self.0.send(Ended { of, outcome });
+    }
+}
+
+/// What a runner found when it was asked for attempts that began before the server did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// It goes on; its end will be reported.
+    Running,
+    /// Nobody knows of it.
+    Lost,
+}
+
+/// Runs attempts of tasks.
+pub trait Runner: Send + Sync + std::fmt::Debug {
+    /// Whether tasks of this kind are for it.
+    fn takes(&self, work: &Work) -> bool;
+
+    /// Whether its attempts are shown as pods.
+    fn shown(&self) -> bool {
+        false
+    }
+
+    /// Starts an attempt that has begun in the rows; its end is told to `reports`, and so is why it could not start.
+    fn start(&self, task: Task, reports: Reports);
+
+    /// Ends an attempt, whose end is then reported.
+    fn stop(&self, of: AttemptOf);
+
+    /// Looks for attempts that earlier processes of this node began; the ends of those that are found will be reported.
+    fn adopt<'a>(&'a self, tasks: &'a [Task], reports: Reports) -> BoxFuture<'a, Result<Vec<Started>>>;
+
+    /// The row tells how the attempt ended: nothing need be kept to tell it again.
+    fn forget(&self, of: AttemptOf);
+}
+
+/// A function of this process as a runner: tasks that are done in the server itself.
+pub struct Function {
+    name: Arc<str>,
+    body: Arc<dyn Fn(Task) -> BoxFuture<'static, Outcome> + Send + Sync>,
+    running: Arc<Mutex<HashMap<AttemptOf, AbortHandle>>>,
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Function").field(&self.name).finish()
+    }
+}
+
+impl Function {
+    /// Does tasks whose executor is called `name`.
+    pub fn new(name: &str, body: impl Fn(Task) -> BoxFuture<'static, Outcome> + Send + Sync + 'static) -> Self {
+        Self { name: name.into(), body: Arc::new(body), running: Arc::default() }
+    }
+}
+
+impl Runner for Function {
+    fn takes(&self, work: &Work) -> bool {
+        matches!(work, Work::Custom { executor, .. } if *executor == self.name)
+    }
+
+    fn start(&self, task: Task, reports: Reports) {
+        let of = AttemptOf::from(&task);
+        let (body, running) = (Arc::clone(&self.body), Arc::clone(&self.running));
+        let mut held = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let handle = tokio::spawn(async move {
+            let outcome = match tokio::spawn(body(task)).await {
+                Ok(outcome) => outcome,
+                Err(error) => Outcome { reason: "Error".to_owned(), message: error.to_string(), ..Outcome::default() },
+            };
+            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&of);
+            reports.ended(of, outcome);
+        });
+        held.insert(of, handle.abort_handle());
+    }
+
+    fn stop(&self, of: AttemptOf) {
+        if let Some(handle) = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&of) {
+            handle.abort();
+        }
+    }
+
+    fn adopt<'a>(&'a self, tasks: &'a [Task], _: Reports) -> BoxFuture<'a, Result<Vec<Started>>> {
+        Box::pin(async move { Ok(vec![Started::Lost; tasks.len()]) })
+    }
+
+    fn forget(&self, _: AttemptOf) {}
+}

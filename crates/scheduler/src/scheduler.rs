@@ -1,0 +1,113 @@
+//! The services of this crate, and the engine behind them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcplane_core::{Error, Result, Subject, Timestamp};
+use mcplane_db::Db;
+use mcplane_objects::Mirror;
+use mcplane_objects::storage::Storage;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::{Engine, Event, Runner};
+use crate::fairness::Demand as Vector;
+use crate::transport::Transport;
+
+/// How long the engine rests after the store failed it.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the operator says.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How fine the timing wheel is, in milliseconds. It does not make timers late: the engine sleeps to the next one.
+    pub tick_ms: i64,
+    /// Attempts that run at a time on this machine.
+    pub worker_pool_size: usize,
+    /// What this machine has to give.
+    pub capacity: Vector,
+}
+
+/// Tasks, queues and what belongs to them. Each noun's folder adds its services.
+pub struct Scheduler {
+    pub(crate) db: Db,
+    pub(crate) config: Config,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) runners: Vec<Arc<dyn Runner>>,
+    /// This machine, for good.
+    pub(crate) node: Arc<str>,
+    /// This process: random, so that no two are ever taken for one.
+    pub(crate) identity: String,
+    namespaces: Mirror<()>,
+    events: mpsc::UnboundedSender<Event>,
+    heard: std::sync::Mutex<Option<mpsc::UnboundedReceiver<Event>>>,
+}
+
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scheduler").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// What a scheduler is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The store.
+    pub db: Db,
+    /// What the operator says.
+    pub config: Config,
+    /// What carries ready tasks.
+    pub transport: Arc<dyn Transport>,
+    /// Who runs them; the first that takes a task gets it.
+    pub runners: Vec<Arc<dyn Runner>>,
+    /// The name of this machine, the same after each start.
+    pub node: Arc<str>,
+}
+
+impl Scheduler {
+    /// A scheduler whose engine does not run yet. `table` is the storage of ordinary kinds.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn start(parts: Parts, table: &dyn Storage) -> Result<Self> {
+        let Parts { db, config, transport, runners, node } = parts;
+        let resource: Arc<str> = "namespaces".into();
+        let alive = |text: &str| (!text.contains("\"deletionTimestamp\"")).then_some(());
+        let namespaces = Mirror::start(&db, table, &resource, alive, |_| ()).await?;
+        let (events, heard) = mpsc::unbounded_channel();
+        let identity = uuid::Uuid::new_v4().to_string();
+        let heard = std::sync::Mutex::new(Some(heard));
+        Ok(Self { db, config, transport, runners, node, identity, namespaces, events, heard })
+    }
+
+    /// Runs the engine until `stopping`; what runs on this machine goes on without it.
+    pub async fn run(self: Arc<Self>, stopping: CancellationToken) {
+        let Some(mut events) = self.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() else {
+            tracing::error!("the scheduler's engine was started twice");
+            return;
+        };
+        while !stopping.is_cancelled() {
+            let round = Engine::go(Arc::clone(&self), &mut events);
+            let Some(Err(error)) = stopping.run_until_cancelled(round).await else { continue };
+            tracing::warn!(%error, "the scheduler begins anew from what is stored");
+            // What was told meanwhile is read from the rows.
+            while events.try_recv().is_ok() {}
+            stopping.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.db.clock().now()
+    }
+
+    /// Tells the engine of something that is durable.
+    pub(crate) fn tell(&self, event: Event) {
+        // Without an engine nobody need know: it reads the rows when it starts.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn require_namespace(&self, name: &str) -> Result<()> {
+        let missing = || Error::NotFound(Subject::new("", "namespaces", name));
+        self.namespaces.get("", name).map(drop).ok_or_else(missing)
+    }
+}
