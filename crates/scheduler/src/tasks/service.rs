@@ -17,6 +17,8 @@ use crate::scope::namespace;
 pub const MOST_AT_ONCE: usize = 1_000;
 /// Tasks that a page of a list holds at most.
 const LONGEST_PAGE: i64 = 1_000;
+/// Bytes of what an attempt says of how far it is.
+const MOST_PROGRESS: usize = 16 << 10;
 
 impl Scheduler {
     /// Submits tasks: all of them, or none. A task whose unique key an unfinished task has, or whose idempotency key any
@@ -139,6 +141,24 @@ impl Scheduler {
             })
             .await?;
         self.tell(Event::Pending(vec![Pending::from(&task)]));
+        Ok(task)
+    }
+
+    /// Keeps what an attempt says of how far it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] without the task, [`Error::BadRequest`] when that attempt does not run any more.
+    pub async fn report_progress(&self, grant: &Grant, id: &str, attempt: i64, progress: &serde_json::Value) -> Result<Task> {
+        let text = progress.to_string();
+        if text.len() > MOST_PROGRESS {
+            return Err(Error::TooLarge(format!("progress may take at most {MOST_PROGRESS} bytes")));
+        }
+        let mut task = self.task(grant, id).await?;
+        let (of, kept) = (AttemptOf { no: task.no, attempt }, text.clone());
+        if !self.db.write(move |tx| Box::pin(async move { store::set_progress(tx, of, &kept).await })).await? {
+            return Err(Error::bad_request(format!("attempt {attempt} of task {id} does not run")));
+        }
+        task.progress = Some(text);
         Ok(task)
     }
 }
