@@ -15,7 +15,7 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     ("mcplane-agent", &["mcplane-core"]),
     (
         "mcplane-scheduler",
-        &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-agent"],
+        &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-blobs", "mcplane-agent"],
     ),
     (
         "mcplane",

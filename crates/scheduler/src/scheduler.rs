@@ -10,8 +10,10 @@ use mcplane_objects::storage::Storage;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::code::Archives;
 use crate::dispatch::{Engine, Event, Runner};
-use crate::fairness::Demand as Vector;
+use crate::logs::Logs;
+use crate::tasks::Demand;
 use crate::transport::Transport;
 
 /// How long the engine rests after the store failed it.
@@ -25,7 +27,7 @@ pub struct Config {
     /// Attempts that run at a time on this machine.
     pub worker_pool_size: usize,
     /// What this machine has to give.
-    pub capacity: Vector,
+    pub capacity: Demand,
 }
 
 /// Tasks, queues and what belongs to them. Each noun's folder adds its services.
@@ -34,6 +36,8 @@ pub struct Scheduler {
     pub(crate) config: Config,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) runners: Vec<Arc<dyn Runner>>,
+    pub(crate) archives: Archives,
+    pub(crate) logs: Arc<dyn Logs>,
     /// This machine, for good.
     pub(crate) node: Arc<str>,
     /// This process: random, so that no two are ever taken for one.
@@ -50,7 +54,6 @@ impl std::fmt::Debug for Scheduler {
 }
 
 /// What a scheduler is made of.
-#[derive(Debug)]
 pub struct Parts {
     /// The store.
     pub db: Db,
@@ -60,6 +63,10 @@ pub struct Parts {
     pub transport: Arc<dyn Transport>,
     /// Who runs them; the first that takes a task gets it.
     pub runners: Vec<Arc<dyn Runner>>,
+    /// Archives of code.
+    pub archives: Archives,
+    /// What attempts wrote.
+    pub logs: Arc<dyn Logs>,
     /// The name of this machine, the same after each start.
     pub node: Arc<str>,
 }
@@ -70,14 +77,14 @@ impl Scheduler {
     /// # Errors
     /// When the store can't be read.
     pub async fn start(parts: Parts, table: &dyn Storage) -> Result<Self> {
-        let Parts { db, config, transport, runners, node } = parts;
+        let Parts { db, config, transport, runners, archives, logs, node } = parts;
         let resource: Arc<str> = "namespaces".into();
         let alive = |text: &str| (!text.contains("\"deletionTimestamp\"")).then_some(());
         let namespaces = Mirror::start(&db, table, &resource, alive, |_| ()).await?;
         let (events, heard) = mpsc::unbounded_channel();
         let identity = uuid::Uuid::new_v4().to_string();
         let heard = std::sync::Mutex::new(Some(heard));
-        Ok(Self { db, config, transport, runners, node, identity, namespaces, events, heard })
+        Ok(Self { db, config, transport, runners, archives, logs, node, identity, namespaces, events, heard })
     }
 
     /// Runs the engine until `stopping`; what runs on this machine goes on without it.

@@ -1,0 +1,33 @@
+//! `/tasks/v1/namespaces/{namespace}/code`.
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts as _, Path, Request, State};
+use mcplane_core::Error;
+use serde::Serialize;
+
+use crate::http::{Admitted, Answer, Door, Paths, reply};
+use crate::scope::CODE;
+
+pub(crate) fn routes(paths: Paths) -> Paths {
+    paths.on("PUT", "code", ("create", CODE), put).on("GET", "code/{digest}", ("get", CODE), get)
+}
+
+#[derive(Serialize)]
+struct Kept {
+    code: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+}
+
+async fn put(State(door): State<Door>, request: Request<Body>) -> Answer {
+    let (mut parts, body) = request.into_parts();
+    let Admitted { scheduler, .. } = Admitted::from_request_parts(&mut parts, &door).await?;
+    let (digest, size) = scheduler.archives.keep(body.into_data_stream()).await?;
+    reply(&Kept { code: format!("sha256:{digest}"), size: Some(size) })
+}
+
+async fn get(Admitted { scheduler, .. }: Admitted, Path((_, code)): Path<(String, String)>) -> Answer {
+    let digest = code.strip_prefix("sha256:").ok_or_else(|| Error::bad_request("code: must begin with sha256:"))?;
+    scheduler.archives.check(digest).await?;
+    reply(&Kept { code, size: None })
+}

@@ -1,0 +1,102 @@
+//! From a pod's template to an assignment of the agent's.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+use mcplane_agent::protocol::{Assignment, Limits, LogLimits};
+use mcplane_apimachinery::quantity::Quantity;
+use uuid::Uuid;
+
+use super::resolve::{Resolver, expand};
+use super::{Inner, environment};
+use crate::tasks::{Outcome, Task, Work};
+
+impl Inner {
+    /// What the agent is told of an attempt; the outcome, if it can't run at all.
+    pub(super) async fn assignment(&self, attempt: Uuid, task: &Task) -> Result<Assignment, Outcome> {
+        let refuse = |why: String| Outcome::impossible("CreateContainerConfigError", why);
+        let Work::Pod(template) = &task.spec.work else { return Err(refuse("the task has no pod".to_owned())) };
+        let template: PodTemplateSpec = serde_json::from_value(template.clone()).map_err(|e| refuse(e.to_string()))?;
+        let spec = template.spec.ok_or_else(|| refuse("the template has no spec".to_owned()))?;
+        let [container] = &spec.containers[..] else {
+            return Err(refuse("a pod runs as one process here: give it exactly one container".to_owned()));
+        };
+        if spec.init_containers.as_ref().is_some_and(|containers| !containers.is_empty()) {
+            return Err(refuse("init containers are not supported here".to_owned()));
+        }
+        let image = container.image.as_deref().unwrap_or_default();
+        let (command, args) = (container.command.clone().unwrap_or_default(), container.args.clone().unwrap_or_default());
+        let chosen = self
+            .images
+            .choose(image, command, args)
+            .map_err(|why| Outcome::impossible("ErrImageNeverPull", why))?;
+        if let Some(warning) = &chosen.warning {
+            tracing::warn!(task = task.id, attempt = %attempt, warning);
+        }
+        let account = spec.service_account_name.as_deref().unwrap_or("default");
+        let failed = |error: mcplane_core::Error| Outcome { message: error.to_string(), ..refuse(String::new()) };
+        let mut env = environment::inherited();
+        if let Some(image) = &chosen.image {
+            enter(&mut env, image);
+        }
+        env.extend(self.surroundings.of(task, account).await.map_err(failed)?);
+        let mut resolver = Resolver::new(&self.client, &task.namespace);
+        env.extend(resolver.env_from(container.env_from.as_deref().unwrap_or_default()).await.map_err(refuse)?);
+        resolver.env(task, container.env.as_deref().unwrap_or_default(), &mut env).await.map_err(refuse)?;
+        let (volumes, mounts) = (spec.volumes.unwrap_or_default(), container.volume_mounts.clone().unwrap_or_default());
+        let files = resolver.files(&volumes, &mounts).await.map_err(refuse)?;
+        let code = match &task.spec.code {
+            Some(digest) => Some(self.archives.local(digest).await.map_err(failed)?),
+            None => None,
+        };
+        let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+        Ok(Assignment {
+            attempt,
+            task: task.no,
+            fence: task.attempt,
+            name: task.name.clone(),
+            namespace: task.namespace.to_string(),
+            command: chosen.command.iter().map(|word| expand(word, &env)).collect(),
+            env: last_of_each(env),
+            files,
+            working_dir: container.working_dir.as_deref().filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            code,
+            limits: limits.map(read_limits).unwrap_or_default(),
+            deadline: task.spec.timeout_ms.map(duration),
+            grace: duration(task.spec.grace_ms),
+            log: LogLimits::default(),
+        })
+    }
+}
+
+fn duration(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+fn read_limits(limits: &BTreeMap<String, ApiQuantity>) -> Limits {
+    let read = |name: &str| limits.get(name).and_then(|text| text.0.parse::<Quantity>().ok());
+    Limits {
+        cpu_milli: read("cpu").and_then(|cpu| u64::try_from(cpu.milli_value()).ok()),
+        memory_bytes: read("memory").and_then(|memory| u64::try_from(memory.value()).ok()),
+        ..Limits::default()
+    }
+}
+
+/// Puts the programs of an image's environment first.
+fn enter(env: &mut Vec<(String, String)>, image: &super::Image) {
+    if !image.venv.is_empty() {
+        let path = env.iter().rev().find(|(name, _)| name == "PATH").map_or("/usr/bin:/bin", |(_, value)| value);
+        let path = format!("{}/bin:{path}", image.venv);
+        env.push(("PATH".to_owned(), path));
+        env.push(("VIRTUAL_ENV".to_owned(), image.venv.clone()));
+    }
+    env.extend(image.env.clone());
+}
+
+/// What is said last of a variable holds.
+fn last_of_each(env: Vec<(String, String)>) -> Vec<(String, String)> {
+    env.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect()
+}

@@ -1,0 +1,226 @@
+//! Attempts as processes of this machine: a pod's template becomes an assignment of the agent's, and what the agent reports
+//! becomes the outcome.
+
+mod assignment;
+mod environment;
+mod images;
+mod resolve;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use mcplane_agent::executor::{AdoptedState, Executor, ExecutorError};
+use mcplane_agent::protocol::{Exit, ExitReason, Report};
+use mcplane_core::{Error, Result};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+pub use environment::{Credentials, Surroundings};
+pub use images::{Image, Images};
+
+use crate::code::Archives;
+use crate::dispatch::{Reports, Runner, Started};
+use crate::tasks::{AttemptOf, Outcome, Task, Work};
+
+/// What a process runner is made of.
+pub struct Parts {
+    /// What holds the processes.
+    pub executor: Arc<dyn Executor>,
+    /// What it reports.
+    pub reports: mpsc::Receiver<Report>,
+    /// A client that may read secrets and config maps.
+    pub client: kube::Client,
+    /// What images stand for here.
+    pub images: Images,
+    /// What each attempt is told of the server.
+    pub surroundings: Surroundings,
+    /// Archives of code.
+    pub archives: Archives,
+}
+
+/// Runs attempts as processes.
+pub struct Processes {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    executor: Arc<dyn Executor>,
+    client: kube::Client,
+    images: Images,
+    surroundings: Surroundings,
+    archives: Archives,
+    known: Mutex<HashMap<Uuid, (AttemptOf, Reports)>>,
+}
+
+impl std::fmt::Debug for Processes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Processes").finish_non_exhaustive()
+    }
+}
+
+/// The name of an attempt for the agent: the same whoever asks, and never that of another.
+pub fn attempt_id(task: &str, attempt: i64) -> Uuid {
+    let digest = Sha256::digest(format!("{task}/{attempt}"));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+impl Processes {
+    /// A runner on an executor.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { executor, mut reports, client, images, surroundings, archives } = parts;
+        let inner = Arc::new(Inner { executor, client, images, surroundings, archives, known: Mutex::default() });
+        let hearer = Arc::clone(&inner);
+        tokio::spawn(async move {
+            while let Some(report) = reports.recv().await {
+                hearer.hear(report);
+            }
+        });
+        Self { inner }
+    }
+}
+
+impl Inner {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, (AttemptOf, Reports)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, report: Report) {
+        let outcome = match &report {
+            Report::Started { attempt, unenforced, .. } => {
+                if !unenforced.is_empty() {
+                    tracing::debug!(%attempt, limits = ?unenforced, "this machine does not enforce these limits");
+                }
+                return;
+            }
+            Report::Exited { exit, .. } => outcome(exit),
+            Report::Lost { why, .. } => Outcome::lost(why),
+        };
+        self.end(report.attempt(), outcome);
+    }
+
+    fn end(&self, attempt: Uuid, outcome: Outcome) {
+        if let Some((of, reports)) = self.known().remove(&attempt) {
+            reports.ended(of, outcome);
+        }
+    }
+
+    async fn launch(&self, task: Task) {
+        let attempt = attempt_id(&task.id, task.attempt);
+        let assignment = match self.assignment(attempt, &task).await {
+            Ok(assignment) => assignment,
+            Err(outcome) => return self.end(attempt, outcome),
+        };
+        match self.executor.start(assignment).await {
+            Ok(()) => {}
+            Err(error @ (ExecutorError::Invalid(_) | ExecutorError::Fenced { .. })) => {
+                self.end(attempt, Outcome::impossible("StartError", error.to_string()));
+            }
+            Err(error) => {
+                let message = error.to_string();
+                self.end(attempt, Outcome { reason: "StartError".to_owned(), message, ..Outcome::default() });
+            }
+        }
+    }
+}
+
+/// How an exit is told in the terms of Kubernetes.
+fn outcome(exit: &Exit) -> Outcome {
+    let (succeeded, reason, message) = match &exit.reason {
+        ExitReason::Completed => (true, "Completed", String::new()),
+        ExitReason::Error => (false, "Error", ended_by(exit)),
+        ExitReason::DeadlineExceeded => (false, "DeadlineExceeded", "it ran longer than it may".to_owned()),
+        ExitReason::Cancelled => (false, "Cancelled", "it was told to stop".to_owned()),
+        ExitReason::OomKilled => (false, "OOMKilled", "it used more memory than it may".to_owned()),
+        ExitReason::StartError(why) => (false, "StartError", why.clone()),
+    };
+    let exit_code = exit.code.or_else(|| exit.signal.map(|signal| 128 + signal)).map(i64::from);
+    Outcome { succeeded, permanent: false, exit_code, reason: reason.to_owned(), message }
+}
+
+fn ended_by(exit: &Exit) -> String {
+    match (exit.code, exit.signal) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => String::new(),
+    }
+}
+
+impl Runner for Processes {
+    fn takes(&self, work: &Work) -> bool {
+        matches!(work, Work::Pod(_))
+    }
+
+    fn shown(&self) -> bool {
+        true
+    }
+
+    fn start(&self, task: Task, reports: Reports) {
+        let attempt = attempt_id(&task.id, task.attempt);
+        self.inner.known().insert(attempt, (AttemptOf::from(&task), reports));
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move { inner.launch(task).await });
+    }
+
+    fn stop(&self, of: AttemptOf) {
+        let attempt = self.inner.known().iter().find(|(_, (known, _))| *known == of).map(|(attempt, _)| *attempt);
+        let Some(attempt) = attempt else { return };
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            match inner.executor.stop(attempt, None).await {
+                Ok(()) => {}
+                // It has not been started yet, or never will be.
+                Err(ExecutorError::Unknown(_)) => {
+                    inner.end(attempt, Outcome { reason: "Cancelled".to_owned(), ..Outcome::default() });
+                }
+                Err(error) => tracing::warn!(%attempt, %error, "an attempt could not be told to stop"),
+            }
+        });
+    }
+
+    fn adopt<'a>(&'a self, tasks: &'a [Task], reports: Reports) -> BoxFuture<'a, Result<Vec<Started>>> {
+        Box::pin(async move {
+            let ids: Vec<Uuid> = tasks.iter().map(|task| attempt_id(&task.id, task.attempt)).collect();
+            for (task, id) in tasks.iter().zip(&ids) {
+                self.inner.known().insert(*id, (AttemptOf::from(task), reports.clone()));
+            }
+            let found = self.inner.executor.adopt().await.map_err(|error| Error::internal(error.to_string()))?;
+            let found: HashMap<Uuid, AdoptedState> = found.into_iter().map(|found| (found.attempt, found.state)).collect();
+            let mut started = Vec::with_capacity(tasks.len());
+            for id in ids {
+                started.push(match found.get(&id) {
+                    Some(AdoptedState::Running { .. }) => Started::Running,
+                    Some(AdoptedState::Exited(exit)) => {
+                        self.inner.end(id, outcome(exit));
+                        Started::Running
+                    }
+                    Some(AdoptedState::Lost(_)) | None => {
+                        self.inner.known().remove(&id);
+                        Started::Lost
+                    }
+                });
+            }
+            // What still runs and no row knows is of no use to anybody.
+            for (id, state) in found {
+                if matches!(state, AdoptedState::Running { .. }) && !self.inner.known().contains_key(&id) {
+                    tracing::warn!(attempt = %id, "ending an attempt that is not any task's newest");
+                    let _ = self.inner.executor.stop(id, None).await;
+                }
+            }
+            Ok(started)
+        })
+    }
+
+    fn forget(&self, _: AttemptOf) {
+        // Its folder holds the log, which is kept for as long as the operator says.
+    }
+}
+
+/// Where a process's own files are, below the data directory.
+pub fn folder(data_dir: &std::path::Path) -> PathBuf {
+    data_dir.join("attempts")
+}
