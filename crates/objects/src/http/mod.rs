@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use routes::{PathGuard, Route, Routes};
 pub use status::Failure;
-pub use table::AGE;
+pub use table::{AGE, age};
 
 use crate::service::Objects;
 

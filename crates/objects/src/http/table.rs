@@ -51,7 +51,7 @@ fn cell(column: &Column, object: &Value) -> Value {
 }
 
 /// Seconds as kubectl writes ages: two units where that tells more, one where it does not.
-fn age(seconds: i64) -> String {
+pub fn age(seconds: i64) -> String {
     const MINUTE: i64 = 60;
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;

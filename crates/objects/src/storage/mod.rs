@@ -2,6 +2,7 @@
 
 mod encrypted;
 mod page;
+mod shown;
 mod table;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::object::Body;
 
 pub use encrypted::{Cipher, Encrypted};
 pub(crate) use page::Past;
+pub use shown::{Shown, ShownTable, publish, retract};
 pub use table::TableStorage;
 
 /// Names one object in the store.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mcplane_core::{Error, Result};
-use mcplane_db::{Arg, Db, Row, Tx};
-use mcplane_objects::storage::{Effect, Expect, Key, Page, Range, Refusal, Storage, Stored, Write};
+use mcplane_db::{Arg, Db, Tx};
+use mcplane_objects::storage::{Effect, Expect, Key, Page, Range, Refusal, ShownTable, Storage, Stored, Write};
 
 use super::{projection, service, store, version_store, versions};
 
@@ -23,17 +23,14 @@ enum Table {
 }
 
 impl Table {
-    /// Rows `o` with the names of their models.
-    fn from(self) -> &'static str {
-        match self {
-            Self::Models => "registered_models o",
-            Self::Versions => "model_versions o",
-        }
+    fn shown(self) -> ShownTable {
+        let table = match self {
+            Self::Models => "registered_models",
+            Self::Versions => "model_versions",
+        };
+        ShownTable { table, namespace: Some("namespace"), name: "object_name" }
     }
 }
-
-/// What is read of a row. A deleted one shows nothing.
-const COLUMNS: &str = "o.namespace, o.object_name, o.revision, o.object";
 
 impl ObjectStorage {
     pub(super) fn models(db: &Db) -> Self {
@@ -45,32 +42,13 @@ impl ObjectStorage {
     }
 }
 
-fn read(row: &Row) -> Result<Stored> {
-    Ok(Stored {
-        namespace: row.text(0)?.into(),
-        name: row.text(1)?.into(),
-        revision: row.int(2)?,
-        body: row.text(3)?.into(),
-    })
-}
-
 impl Storage for ObjectStorage {
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Stored>>> {
-        Box::pin(async move {
-            let from = self.table.from();
-            let sql = format!(
-                "SELECT {COLUMNS} FROM {from} WHERE o.namespace = $1 AND o.object_name = $2 AND o.object <> ''"
-            );
-            let args = vec![Arg::from(Arc::clone(&key.namespace)), Arg::from(Arc::clone(&key.name))];
-            self.db.fetch(sql, args).await?.first().map(read).transpose()
-        })
+        Box::pin(async move { self.table.shown().get(&self.db, key).await })
     }
 
     fn list<'a>(&'a self, resource: &'a Arc<str>, range: Range) -> BoxFuture<'a, Result<Page>> {
-        Box::pin(async move {
-            let query = |limit| page_query(self.table, &range, limit);
-            Page::read(&self.db, resource, &range, query, read).await
-        })
+        Box::pin(async move { self.table.shown().list(&self.db, resource, &range).await })
     }
 
     fn write(&self, write: Write) -> BoxFuture<'_, Result<std::result::Result<Stored, Refusal>>> {
@@ -79,41 +57,12 @@ impl Storage for ObjectStorage {
     }
 
     fn count<'a>(&'a self, _: &'a Arc<str>, namespace: &'a str) -> BoxFuture<'a, Result<i64>> {
-        Box::pin(async move {
-            let from = self.table.from();
-            let sql = format!("SELECT count(*) FROM {from} WHERE ($1 = '' OR o.namespace = $1) AND o.object <> ''");
-            let rows = self.db.fetch(sql, vec![namespace.into()]).await?;
-            rows.first().map_or(Ok(0), |row| row.int(0))
-        })
+        Box::pin(async move { self.table.shown().count(&self.db, namespace).await })
     }
 
     fn open(&self, _: &Key, body: &Arc<str>) -> Result<Arc<str>> {
         Ok(Arc::clone(body))
     }
-}
-
-fn page_query(table: Table, range: &Range, limit: i64) -> (String, Vec<Arg>) {
-    let mut sql = format!("SELECT {COLUMNS} FROM {} WHERE o.object <> ''", table.from());
-    let mut args = Vec::new();
-    let mut bind = |text: &str, values: Vec<Arg>| {
-        let mut text = text.to_owned();
-        for value in values {
-            args.push(value);
-            text = text.replacen('?', &format!("${}", args.len()), 1);
-        }
-        sql.push_str(&text);
-    };
-    if !range.namespace.is_empty() {
-        bind(" AND o.namespace = ?", vec![range.namespace.as_str().into()]);
-    }
-    if !range.name.is_empty() {
-        bind(" AND o.object_name = ?", vec![range.name.as_str().into()]);
-    }
-    if let Some((namespace, name)) = &range.after {
-        bind(" AND (o.namespace, o.object_name) > (?, ?)", vec![namespace.as_str().into(), name.as_str().into()]);
-    }
-    bind(" ORDER BY o.namespace, o.object_name LIMIT ?", vec![limit.into()]);
-    (sql, args)
 }
 
 /// Deletes what an object shows. Quotas do not count views, so their numbers stay.

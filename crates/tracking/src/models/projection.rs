@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mcplane_core::{Result, clock};
-use mcplane_db::{Operation, Tx};
-use mcplane_objects::object::Body;
+use mcplane_db::Tx;
+use mcplane_objects::storage::{Key, publish, retract};
 use serde_json::{Map, Value, json};
 
 use super::types::{ModelVersion, RegisteredModel, Shown};
@@ -85,7 +85,7 @@ pub(super) fn version_object(model: &RegisteredModel, version: &ModelVersion) ->
 /// Shows a model and some of its versions as they are now.
 pub(super) async fn show(tx: &mut Tx, namespace: &str, model: &str, versions: &[i64]) -> Result<RegisteredModel> {
     let model = store::find(tx, namespace, model).await?;
-    if let Some((revision, text)) = publish(tx, MODELS, namespace, &model.shown, &model_object(&model)).await? {
+    if let Some((revision, text)) = show_row(tx, MODELS, namespace, &model.shown, &model_object(&model)).await? {
         let sql = "UPDATE registered_models SET revision = $2, object = $3 WHERE no = $1";
         tx.execute(sql, vec![model.no.into(), revision.into(), text.into()]).await?;
     }
@@ -95,7 +95,7 @@ pub(super) async fn show(tx: &mut Tx, namespace: &str, model: &str, versions: &[
     for mut version in version_store::some(tx, model.no, versions).await? {
         version.take_aliases(&model);
         let object = version_object(&model, &version);
-        if let Some((revision, text)) = publish(tx, VERSIONS, namespace, &version.shown, &object).await? {
+        if let Some((revision, text)) = show_row(tx, VERSIONS, namespace, &version.shown, &object).await? {
             let sql = "UPDATE model_versions SET revision = $3, object = $4 WHERE model = $1 AND version = $2";
             tx.execute(sql, vec![model.no.into(), version.number.into(), revision.into(), text.into()]).await?;
         }
@@ -103,43 +103,29 @@ pub(super) async fn show(tx: &mut Tx, namespace: &str, model: &str, versions: &[
     Ok(model)
 }
 
-/// Appends the change that made an object what it is, if it is not what was shown.
-async fn publish(
+async fn show_row(
     tx: &mut Tx,
     resource: &str,
     namespace: &str,
     shown: &Shown,
     object: &Value,
 ) -> Result<Option<Change>> {
-    let body = Body::encode(object)?;
-    if *body.at(shown.revision) == shown.text {
-        return Ok(None);
-    }
-    let (operation, previous) = match shown.text.as_str() {
-        "" => (Operation::Created, None),
-        text => (Operation::Updated, Some(text.into())),
-    };
-    let key = (&resource.into(), &namespace.into(), &shown.name.as_str().into());
-    tx.change(key, operation, |revision| body.at(revision), previous).await.map(Some)
+    publish(tx, &key(resource, namespace, shown), (shown.revision, &shown.text), object).await
 }
 
-/// Tells that an object is gone.
-async fn retract(tx: &mut Tx, resource: &str, namespace: &str, shown: &Shown, object: &Value) -> Result<Change> {
-    let body = Body::encode(object)?;
-    let key = (&resource.into(), &namespace.into(), &shown.name.as_str().into());
-    tx.change(key, Operation::Deleted, |revision| body.at(revision), Some(shown.text.as_str().into())).await
+fn key(resource: &str, namespace: &str, shown: &Shown) -> Key {
+    Key::new(&resource.into(), namespace, &shown.name)
 }
 
 /// Tells that a version is gone.
 pub(super) async fn hide_version(tx: &mut Tx, model: &RegisteredModel, version: &ModelVersion) -> Result<Change> {
-    retract(tx, VERSIONS, &model.namespace, &version.shown, &version_object(model, version)).await
+    retract(tx, &key(VERSIONS, &model.namespace, &version.shown), &version.shown.text).await
 }
 
 /// Tells that a model is gone, and all its versions.
 pub(super) async fn hide(tx: &mut Tx, model: &RegisteredModel, versions: &[i64]) -> Result<Change> {
-    for mut version in version_store::some(tx, model.no, versions).await? {
-        version.take_aliases(model);
+    for version in version_store::some(tx, model.no, versions).await? {
         hide_version(tx, model, &version).await?;
     }
-    retract(tx, MODELS, &model.namespace, &model.shown, &model_object(model)).await
+    retract(tx, &key(MODELS, &model.namespace, &model.shown), &model.shown.text).await
 }

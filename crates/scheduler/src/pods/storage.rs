@@ -1,0 +1,94 @@
+//! The rows of attempts as the storage of pods.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use mcplane_core::Result;
+use mcplane_db::{Arg, Db, Operation, Tx};
+use mcplane_objects::storage::{
+    Effect, Expect, Key, Page, Range, Refusal, ShownTable, Storage, Stored, Write, retract,
+};
+
+const TABLE: ShownTable = ShownTable { table: "attempts", namespace: Some("namespace"), name: "object_name" };
+
+/// Storage of pods.
+#[derive(Debug, Clone)]
+pub struct PodStorage {
+    db: Db,
+}
+
+impl PodStorage {
+    /// The pods in `db`.
+    pub fn new(db: &Db) -> Self {
+        Self { db: db.clone() }
+    }
+}
+
+impl Storage for PodStorage {
+    fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Stored>>> {
+        Box::pin(TABLE.get(&self.db, key))
+    }
+
+    fn list<'a>(&'a self, resource: &'a Arc<str>, range: Range) -> BoxFuture<'a, Result<Page>> {
+        Box::pin(async move { TABLE.list(&self.db, resource, &range).await })
+    }
+
+    fn write(&self, write: Write) -> BoxFuture<'_, Result<std::result::Result<Stored, Refusal>>> {
+        Box::pin(async move { self.db.write(move |tx| Box::pin(delete(tx, write))).await })
+    }
+
+    fn count<'a>(&'a self, _: &'a Arc<str>, namespace: &'a str) -> BoxFuture<'a, Result<i64>> {
+        Box::pin(TABLE.count(&self.db, namespace))
+    }
+
+    fn open(&self, _: &Key, body: &Arc<str>) -> Result<Arc<str>> {
+        Ok(Arc::clone(body))
+    }
+}
+
+/// Begins the deletion of a pod whose attempt goes on, or takes one away whose attempt is over.
+async fn delete(tx: &mut Tx, write: Write) -> Result<std::result::Result<Stored, Refusal>> {
+    let Write { key, expect, effect, audit, .. } = write;
+    // Under the lock nobody else writes, so what is read now stays true until the commit.
+    tx.lock().await?;
+    let sql = "SELECT task, attempt, revision, object FROM attempts WHERE namespace = $1 AND object_name = $2";
+    let args = vec![Arg::from(Arc::clone(&key.namespace)), Arg::from(Arc::clone(&key.name))];
+    let rows = tx.fetch(sql, args).await?;
+    let Some(row) = rows.first() else { return Ok(Err(Refusal::Missing)) };
+    match expect {
+        Expect::Absent => return Ok(Err(Refusal::Exists)),
+        Expect::Revision(wanted) if row.int(2)? != wanted => return Ok(Err(Refusal::Changed)),
+        Expect::Revision(_) => {}
+    }
+    let (task, attempt, was) = (row.int(0)?, row.int(1)?, row.text(3)?);
+    let (revision, body) = match effect {
+        Effect::Put(body) => {
+            let parts = (&key.resource, &key.namespace, &key.name);
+            let change = tx.change(parts, Operation::Updated, |at| body.at(at), Some(was.into())).await?;
+            let sql = "UPDATE attempts SET revision = $3, object = $4 WHERE task = $1 AND attempt = $2";
+            let text = Arg::from(Arc::clone(&change.1));
+            tx.execute(sql, vec![task.into(), attempt.into(), change.0.into(), text]).await?;
+            cancel(tx, task, audit.as_ref().map_or("", |entry| &entry.actor)).await?;
+            change
+        }
+        Effect::Remove(_) => {
+            let change = retract(tx, &key, was).await?;
+            let sql = "DELETE FROM attempts WHERE task = $1 AND attempt = $2";
+            tx.execute(sql, vec![task.into(), attempt.into()]).await?;
+            change
+        }
+    };
+    if let Some(mut entry) = audit {
+        if entry.name.is_empty() {
+            entry.name = key.name.to_string();
+        }
+        tx.audit(entry);
+    }
+    Ok(Ok(Stored { namespace: key.namespace, name: key.name, revision, body }))
+}
+
+/// Says that the task is to end; whoever dispatches does the rest.
+async fn cancel(tx: &mut Tx, task: i64, by: &str) -> Result<()> {
+    let sql = "UPDATE tasks SET cancelled_by = $2 WHERE no = $1 AND state < 3 AND cancelled_by IS NULL";
+    tx.execute(sql, vec![task.into(), by.into()]).await.map(drop)
+}
