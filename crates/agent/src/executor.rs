@@ -41,7 +41,7 @@ pub enum ExecutorError {
 
 impl ExecutorError {
     /// [`ExecutorError::Machine`] from what the system said.
-    pub(crate) fn machine(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+    pub fn machine(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Machine { what, source }
     }
