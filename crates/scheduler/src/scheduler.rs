@@ -26,6 +26,9 @@ pub struct Config {
     pub tick_ms: i64,
     /// Attempts that run at a time on this machine.
     pub worker_pool_size: usize,
+    /// Attempts that begin before a worker is free, so that one need never wait for the database. Only for executors whose
+    /// work is done in a moment: what began is hidden behind what runs.
+    pub backlog: usize,
     /// What this machine has to give.
     pub capacity: Demand,
 }

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use super::lead::{Lead, RENEW_MS};
 use super::runner::{Ended, Reports, Started};
 use super::steps;
-use crate::fairness::{Board, Capacity, Entry, Unfit};
+use crate::fairness::{self, Board, Capacity, Entry, Node, QueueRule};
 use crate::scheduler::Scheduler;
 use crate::tasks::store::{self, Pending};
-use crate::tasks::{AttemptOf, Outcome, State, Task};
+use crate::tasks::{AttemptOf, Concurrency, Demand, Outcome, State, Task};
 use crate::timers::Wheel;
 use crate::transport::Delivery;
 
@@ -39,6 +39,16 @@ pub(crate) enum Event {
     Queues,
 }
 
+/// What the engine remembers of a task beside what is on the board.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// Number of its newest attempt.
+    attempt: i64,
+    demand: fairness::Demand,
+    /// It was chosen, and has its part of the machine.
+    chosen: bool,
+}
+
 /// Decides what runs.
 pub(crate) struct Engine<'e> {
     scheduler: Arc<Scheduler>,
@@ -51,8 +61,10 @@ pub(crate) struct Engine<'e> {
     renewed_at: Timestamp,
     board: Board,
     wheel: Wheel,
-    /// The newest attempts of tasks on the board or in the wheel.
-    attempts: HashMap<i64, i64>,
+    /// What this machine has left.
+    capacity: Capacity,
+    /// Tasks on the board or in the wheel, and those that run.
+    known: HashMap<i64, Known>,
     /// Attempts of this node that have begun, by the place of their runner.
     running: HashMap<AttemptOf, usize>,
     /// What the transport gave and may forget.
@@ -90,10 +102,18 @@ impl<'e> Engine<'e> {
             renewed_at: now,
             board: Board::default(),
             wheel: Wheel::new(scheduler.config.tick_ms, now),
-            attempts: HashMap::new(),
+            capacity: Capacity { slots: u32::MAX, nodes: vec![] },
+            known: HashMap::new(),
             running: HashMap::new(),
             receipts: Vec::new(),
             scheduler,
+        };
+        let config = &engine.scheduler.config;
+        let total = vector(config.capacity);
+        let slots = config.worker_pool_size.saturating_add(config.backlog);
+        engine.capacity = Capacity {
+            slots: u32::try_from(slots).unwrap_or(u32::MAX),
+            nodes: vec![Node { total, free: total }],
         };
         engine.configure().await?;
         engine.adopt().await?;
@@ -151,7 +171,7 @@ impl<'e> Engine<'e> {
         self.renewed_at = now;
         let (lead, _) = tokio::try_join!(self.lead.renew(&self.scheduler.db), self.scheduler.transport.redeliver(now))?;
         self.lead = lead.ok_or_else(super::lead::lost)?;
-        steps::beat(&self.scheduler).await
+        Ok(())
     }
 
     /// Takes in what services told.
@@ -176,20 +196,47 @@ impl<'e> Engine<'e> {
 
     /// Takes in an unfinished task: to the wheel until its time comes, to the board after that.
     fn admit(&mut self, pending: Pending) {
-        self.attempts.insert(pending.no, pending.attempt);
+        let known = Known { attempt: pending.attempt, demand: vector(pending.demand), chosen: false };
         match pending.state {
             State::Waiting => self.wheel.insert(pending.no, pending.due_at),
-            State::Ready => self.board.offer(entry(pending)),
-            _ => {}
+            State::Ready => {
+                self.limit(&pending);
+                if !self.board.offer(entry(&pending)) {
+                    return;
+                }
+            }
+            _ => return,
+        }
+        self.known.insert(pending.no, known);
+    }
+
+    /// The newest task with a key says how many may run at a time.
+    fn limit(&mut self, pending: &Pending) {
+        if let Some(Concurrency { key, limit }) = &pending.concurrency {
+            self.board.set_key_limit(&pending.namespace, key, u32::try_from(*limit).ok());
+        }
+    }
+
+    /// A task leaves the board; what was kept for it is free.
+    fn release(&mut self, no: i64) {
+        let Some(known) = self.known.remove(&no) else { return };
+        if !known.chosen {
+            self.board.withdraw(no);
+            return;
+        }
+        self.board.finished(no, self.scheduler.now());
+        self.capacity.slots = self.capacity.slots.saturating_add(1);
+        if let Some(node) = self.capacity.nodes.first_mut() {
+            node.free = node.free.plus(&known.demand);
         }
     }
 
     async fn withdraw(&mut self, nos: Vec<i64>) -> Result<()> {
-        for no in &nos {
-            self.attempts.remove(no);
-            self.board.withdraw(*no);
+        if nos.is_empty() {
+            return Ok(());
         }
         // What is still in the wheel finds its row finished when its time comes.
+        nos.iter().for_each(|no| self.release(*no));
         self.scheduler.transport.withdraw(nos).await
     }
 
@@ -206,8 +253,7 @@ impl<'e> Engine<'e> {
     /// An attempt is over, and its row says so.
     fn settle(&mut self, of: AttemptOf) {
         let Some(runner) = self.running.remove(&of) else { return };
-        self.board.finished(of.no);
-        self.attempts.remove(&of.no);
+        self.release(of.no);
         self.scheduler.runners[runner].forget(of);
     }
 
@@ -219,19 +265,22 @@ impl<'e> Engine<'e> {
     async fn dispatch(&mut self) -> Result<bool> {
         let scheduler = Arc::clone(&self.scheduler);
         let now = scheduler.now();
-        let choices = self.board.choose(now, BATCH);
+        let choices = self.board.choose(now, &mut self.capacity, BATCH);
         let unfit = self.board.take_unfit();
         if !unfit.is_empty() {
-            self.explain(unfit).await?;
+            steps::explain(&scheduler, unfit).await?;
         }
         if choices.is_empty() {
             return Ok(false);
         }
-        let deliveries = choices.iter().map(|choice| Delivery {
-            of: AttemptOf { no: choice.task, attempt: self.attempts.get(&choice.task).map_or(0, |attempt| attempt + 1) },
-            node: Arc::clone(&scheduler.node),
-        });
-        scheduler.transport.publish(deliveries.collect()).await?;
+        let mut deliveries = Vec::with_capacity(choices.len());
+        for choice in choices {
+            let Some(known) = self.known.get_mut(&choice.task) else { continue };
+            known.chosen = true;
+            let of = AttemptOf { no: choice.task, attempt: known.attempt + 1 };
+            deliveries.push(Delivery { of, node: Arc::clone(&scheduler.node) });
+        }
+        scheduler.transport.publish(deliveries).await?;
         let leased = scheduler.transport.lease(&scheduler.node, &scheduler.identity, BATCH, now + HOLD_MS).await?;
         self.receipts.extend(leased.iter().map(|leased| leased.receipt));
         let attempts: Vec<AttemptOf> = leased.iter().map(|leased| leased.delivery.of).collect();
@@ -250,7 +299,9 @@ impl<'e> Engine<'e> {
     /// Starts an attempt that has begun.
     fn launch(&mut self, task: Task) {
         let of = AttemptOf::from(&task);
-        self.attempts.insert(of.no, of.attempt);
+        if let Some(known) = self.known.get_mut(&of.no) {
+            known.attempt = of.attempt;
+        }
         match self.scheduler.runners.iter().position(|runner| runner.takes(&task.spec.work)) {
             Some(runner) => {
                 self.running.insert(of, runner);
@@ -262,28 +313,25 @@ impl<'e> Engine<'e> {
 
     /// Looks again at tasks whose deliveries began nothing: they came twice, or the tasks were cancelled meanwhile.
     async fn refresh(&mut self, nos: Vec<i64>) -> Result<()> {
-        let nos: Vec<i64> = nos
-            .into_iter()
-            .filter(|no| !self.attempts.get(no).is_some_and(|attempt| self.running.contains_key(&AttemptOf { no: *no, attempt: *attempt })))
-            .collect();
-        for no in &nos {
-            self.attempts.remove(no);
-            self.board.withdraw(*no);
-        }
+        let runs = |no: &i64| {
+            let known = self.known.get(no);
+            known.is_some_and(|known| self.running.contains_key(&AttemptOf { no: *no, attempt: known.attempt }))
+        };
+        let nos: Vec<i64> = nos.into_iter().filter(|no| !runs(no)).collect();
+        nos.iter().for_each(|no| self.release(*no));
         let pending = store::pending(&self.scheduler.db, &nos).await?;
         pending.into_iter().filter(|pending| !pending.cancelled).for_each(|pending| self.admit(pending));
         Ok(())
     }
 
-    async fn explain(&mut self, unfit: Vec<Unfit>) -> Result<()> {
-        steps::explain(&self.scheduler, unfit).await
-    }
-
-    /// Reads the settings of queues, and what this machine has.
+    /// Reads the settings of queues.
     async fn configure(&mut self) -> Result<()> {
-        let settings = self.scheduler.queue_settings().await?;
-        let config = &self.scheduler.config;
-        self.board.configure(Capacity { slots: config.worker_pool_size, nodes: vec![config.capacity] }, settings);
+        for settings in self.scheduler.queue_settings().await? {
+            let number = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
+            let limit = (settings.most > 0).then(|| number(settings.most));
+            let rule = QueueRule { weight: number(settings.weight), limit, paused: settings.paused };
+            self.board.set_queue(&settings.namespace, &settings.name, rule);
+        }
         Ok(())
     }
 
@@ -302,8 +350,7 @@ impl<'e> Engine<'e> {
             for (task, found) in tasks.into_iter().zip(found) {
                 let of = AttemptOf::from(&task);
                 self.running.insert(of, runner);
-                self.attempts.insert(of.no, of.attempt);
-                self.board.resume(entry(Pending::from(&task)));
+                self.resume(&Pending::from(&task));
                 match found {
                     Started::Running if task.cancelled_by.is_some() => self.stop(of),
                     Started::Running => {}
@@ -312,6 +359,18 @@ impl<'e> Engine<'e> {
             }
         }
         Ok(())
+    }
+
+    /// Counts what runs already.
+    fn resume(&mut self, pending: &Pending) {
+        let demand = vector(pending.demand);
+        self.known.insert(pending.no, Known { attempt: pending.attempt, demand, chosen: true });
+        self.limit(pending);
+        self.board.started(entry(pending), self.scheduler.now());
+        self.capacity.slots = self.capacity.slots.saturating_sub(1);
+        if let Some(node) = self.capacity.nodes.first_mut() {
+            node.free = node.free.minus(&demand);
+        }
     }
 
     /// Fills memory with what is unfinished.
@@ -326,14 +385,21 @@ impl<'e> Engine<'e> {
     }
 }
 
-fn entry(pending: Pending) -> Entry {
+fn vector(demand: Demand) -> fairness::Demand {
+    fairness::Demand {
+        cpu_milli: u64::try_from(demand.cpu_milli).unwrap_or(0),
+        memory: u64::try_from(demand.memory).unwrap_or(0),
+        gpu: u32::try_from(demand.gpu).unwrap_or(u32::MAX),
+    }
+}
+
+fn entry(pending: &Pending) -> Entry {
     Entry {
         task: pending.no,
-        namespace: pending.namespace,
-        queue: pending.queue,
+        namespace: Arc::clone(&pending.namespace),
+        queue: Arc::clone(&pending.queue),
         rank: pending.rank,
-        since: pending.due_at,
-        concurrency: pending.concurrency,
-        demand: pending.demand,
+        key: pending.concurrency.as_ref().map(|concurrency| Arc::clone(&concurrency.key)),
+        demand: vector(pending.demand),
     }
 }

@@ -1,15 +1,21 @@
 //! The engine's transactions, each for all that waits for it.
 
+use std::time::Duration;
+
 use mcplane_core::{Error, Result, Timestamp};
 use mcplane_db::Tx;
 
 use super::lead::Lead;
 use super::runner::Ended;
-use crate::fairness::Unfit;
-use crate::retry;
+use crate::fairness::{Unfit, UnfitReason};
+use crate::pods::{self, Attempt};
+use crate::retry::Backoff;
 use crate::scheduler::Scheduler;
 use crate::tasks::store::{self, Ending, Pending};
-use crate::tasks::{AttemptOf, Outcome, State, Task, rank};
+use crate::tasks::{AttemptOf, Outcome, Retries, State, Task, rank};
+
+/// The share of a back-off that is left to chance.
+const JITTER: f64 = 0.5;
 
 /// Writes down attempts that ended; gives the tasks that are tried again.
 pub(super) async fn finish(
@@ -29,9 +35,6 @@ pub(super) async fn finish(
             Box::pin(async move {
                 store::succeed(tx, &plain).await?;
                 let changed = end(tx, told).await?;
-                for task in &changed {
-                    crate::pods::show(tx, task).await?;
-                }
                 Ok(changed.iter().filter(|task| !task.state.is_final()).map(Pending::from).collect())
             })
         })
@@ -46,14 +49,25 @@ async fn end(tx: &mut Tx, told: Vec<Ended>) -> Result<Vec<Task>> {
     let nos: Vec<i64> = told.iter().map(|ended| ended.of.no).collect();
     let tasks = store::some(tx, &nos).await?;
     let now = tx.now();
-    let endings: Vec<Ending> = told
-        .into_iter()
-        .filter_map(|ended| {
-            let task = &tasks[tasks.binary_search_by_key(&ended.of.no, |task| task.no).ok()?];
-            Some(ending(task, ended, now))
-        })
-        .collect();
+    let mut endings = Vec::with_capacity(told.len());
+    for ended in told {
+        let Ok(at) = tasks.binary_search_by_key(&ended.of.no, |task| task.no) else { continue };
+        let task = &tasks[at];
+        if task.state == State::Running && task.attempt == ended.of.attempt {
+            pods::show(tx, task, &Attempt::ended(task, &ended.outcome, now)).await?;
+        }
+        endings.push(ending(task, ended, now));
+    }
     store::end(tx, &endings).await
+}
+
+/// How long a task waits after this attempt.
+fn delay_ms(retries: &Retries, of: AttemptOf) -> i64 {
+    let ms = |value: i64| Duration::from_millis(value.unsigned_abs());
+    let backoff =
+        Backoff { initial: ms(retries.initial_ms), factor: retries.factor, max: ms(retries.max_ms), jitter: JITTER };
+    let attempt = u32::try_from(of.attempt).unwrap_or(u32::MAX);
+    i64::try_from(backoff.delay(attempt, of.no.unsigned_abs()).as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What becomes of a task when its attempt ended so.
@@ -67,7 +81,7 @@ fn ending(task: &Task, Ended { of, outcome }: Ended, now: Timestamp) -> Ending {
         state = State::Succeeded;
     } else if !permanent && task.attempts_left > 0 {
         state = State::Waiting;
-        due_at = now + retry::delay_ms(&task.spec.retries, of.attempt, of.no);
+        due_at = now.saturating_add(delay_ms(&task.spec.retries, of));
         message = format!("attempt {} ended: {reason} {message}", of.attempt).trim_end().to_owned();
         reason = "BackOff".to_owned();
     }
@@ -95,7 +109,7 @@ pub(super) async fn begin(scheduler: &Scheduler, lead: Lead, attempts: Vec<Attem
                 }
                 let begun = store::begin(tx, &node, &attempts).await?;
                 for task in &begun {
-                    crate::pods::show(tx, task).await?;
+                    pods::show_task(tx, task).await?;
                 }
                 Ok(begun)
             })
@@ -110,8 +124,8 @@ pub(super) async fn explain(scheduler: &Scheduler, unfit: Vec<Unfit>) -> Result<
         .write(move |tx| {
             Box::pin(async move {
                 for Unfit { task, reason } in unfit {
-                    for task in store::explain(tx, &[task], reason.name(), reason.message()).await? {
-                        crate::pods::show(tx, &task).await?;
+                    for task in store::explain(tx, &[task], reason.as_str(), message(reason)).await? {
+                        pods::show_task(tx, &task).await?;
                     }
                 }
                 Ok::<(), Error>(())
@@ -120,7 +134,10 @@ pub(super) async fn explain(scheduler: &Scheduler, unfit: Vec<Unfit>) -> Result<
         .await
 }
 
-/// Tells that this node lives.
-pub(super) async fn beat(scheduler: &Scheduler) -> Result<()> {
-    crate::nodes::beat(scheduler).await
+fn message(reason: UnfitReason) -> &'static str {
+    match reason {
+        UnfitReason::InsufficientCpu => "no machine has as many processors as it requests",
+        UnfitReason::InsufficientMemory => "no machine has as much memory as it requests",
+        UnfitReason::InsufficientGpu => "no machine has as many devices as it requests",
+    }
 }
