@@ -5,6 +5,7 @@ pub mod dispatch;
 pub mod fairness;
 pub mod http;
 pub mod logs;
+pub mod nodes;
 pub mod pods;
 pub mod processes;
 pub mod queues;

@@ -9,7 +9,7 @@ use mcplane_objects::object::{self, ObjectExt as _};
 use mcplane_objects::storage::{Key, publish, retract};
 use serde_json::Value;
 
-use super::{Attempt, Identity, PODS};
+use super::{Attempt, Identity, PODS, Phase};
 use crate::tasks::{State, Task, Work};
 
 /// Names that are tried for one pod.
@@ -20,24 +20,35 @@ struct Shown {
     identity: Identity,
     revision: i64,
     text: String,
+    is_over: bool,
 }
 
-/// Shows the attempt that the task is at. Attempts that ended before are shown by [`show`].
+/// Shows a task whose row changed, if its work is a pod: the attempt that it is at, and the one before that ended.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn show_task(tx: &mut Tx, task: &Task) -> Result<()> {
-    if task.state == State::Cancelled && shown(tx, task.no, task.attempt + 1).await?.is_some() {
-        return show(tx, task, &Attempt::given_up(task)).await;
+pub async fn show(tx: &mut Tx, task: &Task) -> Result<()> {
+    if !matches!(task.spec.work, Work::Pod(_)) {
+        return Ok(());
     }
-    show(tx, task, &Attempt::of(task)).await
+    let at = Attempt::of(task);
+    if at.phase == Phase::Pending && task.attempt > 0 {
+        let ended = Attempt::given_back(task, tx.now());
+        if shown(tx, task.no, task.attempt).await?.is_some_and(|was| !was.is_over) {
+            show_attempt(tx, task, &ended).await?;
+        }
+    }
+    if task.state == State::Cancelled && shown(tx, task.no, task.attempt + 1).await?.is_some() {
+        return show_attempt(tx, task, &Attempt::given_up(task)).await;
+    }
+    show_attempt(tx, task, &at).await
 }
 
 /// Shows one attempt of `task` as it is now: nothing happens if it looks as before, or if the work is no pod.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn show(tx: &mut Tx, task: &Task, attempt: &Attempt) -> Result<()> {
+pub async fn show_attempt(tx: &mut Tx, task: &Task, attempt: &Attempt) -> Result<()> {
     let Work::Pod(template) = &task.spec.work else { return Ok(()) };
     tx.lock().await?;
     let was = shown(tx, task.no, attempt.attempt).await?;
@@ -101,7 +112,8 @@ fn read(row: &Row) -> Result<Shown> {
         created_at: time("creationTimestamp").unwrap_or_default(),
         deleted_at: time("deletionTimestamp"),
     };
-    Ok(Shown { identity, revision: row.int(2)?, text })
+    let is_over = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    Ok(Shown { identity, revision: row.int(2)?, text, is_over })
 }
 
 async fn remove(tx: &mut Tx, namespace: &str, task: i64, attempt: i64, was: &Shown) -> Result<()> {

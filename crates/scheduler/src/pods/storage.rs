@@ -1,6 +1,6 @@
 //! The rows of attempts as the storage of pods.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use futures::future::BoxFuture;
 use mcplane_core::Result;
@@ -9,18 +9,29 @@ use mcplane_objects::storage::{
     Effect, Expect, Key, Page, Range, Refusal, ShownTable, Storage, Stored, Write, retract,
 };
 
+use crate::scheduler::Scheduler;
+use crate::tasks::{Task, store};
+
 const TABLE: ShownTable = ShownTable { table: "attempts", namespace: Some("namespace"), name: "object_name" };
 
 /// Storage of pods.
 #[derive(Debug, Clone)]
 pub struct PodStorage {
     db: Db,
+    /// Who is told of tasks that are to end.
+    scheduler: Arc<OnceLock<Weak<Scheduler>>>,
 }
 
 impl PodStorage {
     /// The pods in `db`.
     pub fn new(db: &Db) -> Self {
-        Self { db: db.clone() }
+        Self { db: db.clone(), scheduler: Arc::default() }
+    }
+
+    /// Has `scheduler` told of tasks whose pods are deleted. It is made after the kinds are registered.
+    pub fn attach(&self, scheduler: &Arc<Scheduler>) {
+        // The first stays; a server has one.
+        let _ = self.scheduler.set(Arc::downgrade(scheduler));
     }
 }
 
@@ -34,7 +45,13 @@ impl Storage for PodStorage {
     }
 
     fn write(&self, write: Write) -> BoxFuture<'_, Result<std::result::Result<Stored, Refusal>>> {
-        Box::pin(async move { self.db.write(move |tx| Box::pin(delete(tx, write))).await })
+        Box::pin(async move {
+            let (outcome, cancelled) = self.db.write(move |tx| Box::pin(delete(tx, write))).await?;
+            if let Some(scheduler) = self.scheduler.get().and_then(Weak::upgrade) {
+                scheduler.tell_cancelled(&cancelled);
+            }
+            Ok(outcome)
+        })
     }
 
     fn count<'a>(&'a self, _: &'a Arc<str>, namespace: &'a str) -> BoxFuture<'a, Result<i64>> {
@@ -46,21 +63,24 @@ impl Storage for PodStorage {
     }
 }
 
-/// Begins the deletion of a pod whose attempt goes on, or takes one away whose attempt is over.
-async fn delete(tx: &mut Tx, write: Write) -> Result<std::result::Result<Stored, Refusal>> {
+type Outcome = std::result::Result<Stored, Refusal>;
+
+/// Begins the deletion of a pod whose attempt goes on, or takes one away whose attempt is over; tells which tasks are to end.
+async fn delete(tx: &mut Tx, write: Write) -> Result<(Outcome, Vec<Task>)> {
     let Write { key, expect, effect, audit, .. } = write;
     // Under the lock nobody else writes, so what is read now stays true until the commit.
     tx.lock().await?;
     let sql = "SELECT task, attempt, revision, object FROM attempts WHERE namespace = $1 AND object_name = $2";
     let args = vec![Arg::from(Arc::clone(&key.namespace)), Arg::from(Arc::clone(&key.name))];
     let rows = tx.fetch(sql, args).await?;
-    let Some(row) = rows.first() else { return Ok(Err(Refusal::Missing)) };
+    let Some(row) = rows.first() else { return Ok((Err(Refusal::Missing), vec![])) };
     match expect {
-        Expect::Absent => return Ok(Err(Refusal::Exists)),
-        Expect::Revision(wanted) if row.int(2)? != wanted => return Ok(Err(Refusal::Changed)),
+        Expect::Absent => return Ok((Err(Refusal::Exists), vec![])),
+        Expect::Revision(wanted) if row.int(2)? != wanted => return Ok((Err(Refusal::Changed), vec![])),
         Expect::Revision(_) => {}
     }
     let (task, attempt, was) = (row.int(0)?, row.int(1)?, row.text(3)?);
+    let mut cancelled = Vec::new();
     let (revision, body) = match effect {
         Effect::Put(body) => {
             let parts = (&key.resource, &key.namespace, &key.name);
@@ -68,7 +88,12 @@ async fn delete(tx: &mut Tx, write: Write) -> Result<std::result::Result<Stored,
             let sql = "UPDATE attempts SET revision = $3, object = $4 WHERE task = $1 AND attempt = $2";
             let text = Arg::from(Arc::clone(&change.1));
             tx.execute(sql, vec![task.into(), attempt.into(), change.0.into(), text]).await?;
-            cancel(tx, task, audit.as_ref().map_or("", |entry| &entry.actor)).await?;
+            let by = audit.as_ref().map_or("", |entry| &entry.actor);
+            cancelled = store::cancel(tx, &[task], by).await?;
+            // Of a task that was not running the pod goes at once.
+            for task in cancelled.iter().filter(|task| task.state.is_final()) {
+                super::show(tx, task).await?;
+            }
             change
         }
         Effect::Remove(_) => {
@@ -84,11 +109,5 @@ async fn delete(tx: &mut Tx, write: Write) -> Result<std::result::Result<Stored,
         }
         tx.audit(entry);
     }
-    Ok(Ok(Stored { namespace: key.namespace, name: key.name, revision, body }))
-}
-
-/// Says that the task is to end; whoever dispatches does the rest.
-async fn cancel(tx: &mut Tx, task: i64, by: &str) -> Result<()> {
-    let sql = "UPDATE tasks SET cancelled_by = $2 WHERE no = $1 AND state < 3 AND cancelled_by IS NULL";
-    tx.execute(sql, vec![task.into(), by.into()]).await.map(drop)
+    Ok((Ok(Stored { namespace: key.namespace, name: key.name, revision, body }), cancelled))
 }

@@ -101,6 +101,17 @@ impl Attempt {
         }
     }
 
+    /// The newest attempt of a task that waits to be tried again.
+    pub(super) fn given_back(task: &Task, at: Timestamp) -> Self {
+        let outcome = Outcome {
+            exit_code: task.exit_code,
+            reason: "Error".to_owned(),
+            message: task.message.clone(),
+            ..Outcome::default()
+        };
+        Self::ended(task, &outcome, at)
+    }
+
     /// The attempt that never began of a task that was cancelled.
     pub(super) fn given_up(task: &Task) -> Self {
         Self { attempt: task.attempt + 1, node: None, started_at: None, exit_code: None, ..Self::of(task) }

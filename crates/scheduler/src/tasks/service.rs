@@ -110,10 +110,15 @@ impl Scheduler {
                 })
             })
             .await?;
+        self.tell_cancelled(&touched);
+        Ok(touched)
+    }
+
+    /// Tells the engine of tasks that are to end, or have.
+    pub(crate) fn tell_cancelled(&self, touched: &[Task]) {
         let (running, gone): (Vec<&Task>, Vec<&Task>) = touched.iter().partition(|task| task.state == State::Running);
         self.tell(Event::Withdrawn(gone.into_iter().map(|task| task.no).collect()));
         self.tell(Event::Stop(running.into_iter().map(AttemptOf::from).collect()));
-        Ok(touched)
     }
 
     /// Makes a task that failed or was cancelled ready anew, with all its attempts.
