@@ -40,7 +40,7 @@ impl Archives {
     pub async fn keep<S, E>(&self, body: S) -> Result<(String, u64)>
     where
         S: Stream<Item = std::result::Result<Bytes, E>> + Send,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     {
         let mut body = std::pin::pin!(body);
         let mut head = Vec::new();

@@ -8,6 +8,7 @@
 mod engine;
 mod lead;
 mod runner;
+mod steps;
 
 pub use runner::{Ended, Function, Reports, Runner, Started};
 

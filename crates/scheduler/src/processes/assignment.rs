@@ -79,7 +79,7 @@ fn duration(ms: i64) -> Duration {
 fn read_limits(limits: &BTreeMap<String, ApiQuantity>) -> Limits {
     let read = |name: &str| limits.get(name).and_then(|text| text.0.parse::<Quantity>().ok());
     Limits {
-        cpu_milli: read("cpu").and_then(|cpu| u64::try_from(cpu.milli_value()).ok()),
+        cpu_milli: read("cpu").and_then(|cpu| u64::try_from(cpu.milli()).ok()),
         memory_bytes: read("memory").and_then(|memory| u64::try_from(memory.value()).ok()),
         ..Limits::default()
     }

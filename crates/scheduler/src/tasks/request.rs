@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use mcplane_apimachinery::quantity::Quantity;
 use mcplane_core::{Error, Result, Timestamp, clock};
@@ -153,7 +152,7 @@ pub(crate) fn demand(resources: &BTreeMap<String, Value>) -> Result<Demand> {
         let quantity = Quantity::from_str(&text)
             .map_err(|_| Error::bad_request(format!("resources.{name}: {text:?} is no quantity")))?;
         match name.as_str() {
-            "cpu" => demand.cpu_milli = quantity.milli_value(),
+            "cpu" => demand.cpu_milli = quantity.milli(),
             "memory" => demand.memory = quantity.value(),
             "gpu" | "nvidia.com/gpu" | "amd.com/gpu" => demand.gpu = quantity.value(),
             "ephemeral-storage" => {}
