@@ -194,3 +194,6 @@ fn go_duration(text: &str) -> Option<i64> {
     }
     (total <= LONGEST_MS).then_some((sign * total) as i64)
 }
+
+#[cfg(test)]
+mod tests;

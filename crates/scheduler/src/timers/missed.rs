@@ -143,3 +143,6 @@ impl Passed<'_> {
         count
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -212,3 +212,192 @@ impl Wheel {
 fn tick(at: Timestamp, tick_ms: i64) -> u64 {
     (at.max(0) / tick_ms).unsigned_abs()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = 1_700_000_000_000;
+    const HOUR: i64 = 3_600_000;
+
+    /// The wheel beside the simplest thing that can work.
+    struct Pair {
+        wheel: Wheel,
+        model: BTreeMap<(Timestamp, i64), usize>,
+        now: Timestamp,
+    }
+
+    impl Pair {
+        fn new(tick_ms: i64) -> Self {
+            Self { wheel: Wheel::new(tick_ms, NOW), model: BTreeMap::new(), now: NOW }
+        }
+
+        fn insert(&mut self, id: i64, due: Timestamp) {
+            self.wheel.insert(id, due);
+            *self.model.entry((due, id)).or_default() += 1;
+        }
+
+        fn remove(&mut self, id: i64, due: Timestamp) -> Result<(), TestCaseError> {
+            let known = self.model.get_mut(&(due, id)).map(|count| *count -= 1).is_some();
+            self.model.retain(|_, count| *count > 0);
+            prop_assert_eq!(self.wheel.remove(id, due), known);
+            Ok(())
+        }
+
+        fn advance(&mut self, by: i64) -> Result<(), TestCaseError> {
+            self.now += by;
+            let mut fired = Vec::new();
+            self.wheel.advance(self.now, &mut fired);
+            let rest = self.model.split_off(&(self.now + 1, i64::MIN));
+            let due = std::mem::replace(&mut self.model, rest);
+            let expected: Vec<_> = due.into_iter().flat_map(|(item, count)| vec![item; count]).collect();
+            prop_assert_eq!(fired, expected);
+            Ok(())
+        }
+
+        fn check(&self) -> Result<(), TestCaseError> {
+            prop_assert_eq!(self.wheel.next_due(), self.model.keys().next().map(|(due, _)| *due));
+            prop_assert_eq!(self.wheel.len(), self.model.values().sum::<usize>());
+            Ok(())
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Insert(i64, i64),
+        /// Removes the nth of those that are armed.
+        Remove(usize),
+        RemoveUnknown(i64),
+        Advance(i64),
+        ToNext,
+    }
+
+    /// From nothing to more than the wheels reach, each order of magnitude as likely as the next.
+    fn delay() -> impl Strategy<Value = i64> {
+        (0u32..38).prop_flat_map(|bits| 0i64..(2 << bits))
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            8 => (0i64..200, delay()).prop_map(|(id, delay)| Step::Insert(id, delay - 50)),
+            3 => any::<usize>().prop_map(Step::Remove),
+            1 => (0i64..200).prop_map(Step::RemoveUnknown),
+            4 => delay().prop_map(Step::Advance),
+            1 => delay().prop_map(|back| Step::Advance(-back)),
+            3 => Just(Step::ToNext),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn fires_what_a_sorted_set_would(tick in prop_oneof![Just(1), Just(100), Just(1000)], steps in prop::collection::vec(step(), 1..200)) {
+            let mut pair = Pair::new(tick);
+            for step in steps {
+                match step {
+                    Step::Insert(id, delay) => pair.insert(id, pair.now + delay),
+                    Step::Remove(at) => {
+                        let item = pair.model.keys().nth(at % pair.model.len().max(1)).copied();
+                        if let Some((due, id)) = item {
+                            pair.remove(id, due)?;
+                        }
+                    }
+                    Step::RemoveUnknown(id) => pair.remove(id, pair.now + 7)?,
+                    Step::Advance(by) => pair.advance(by)?,
+                    Step::ToNext => {
+                        if let Some(due) = pair.wheel.next_due() {
+                            // Not a millisecond early.
+                            pair.advance(due - 1 - pair.now)?;
+                            prop_assert_eq!(pair.wheel.next_due(), Some(due));
+                            pair.advance(1)?;
+                        }
+                    }
+                }
+                pair.check()?;
+            }
+        }
+
+        #[test]
+        fn a_crowded_slot_stays_right(dues in prop::collection::vec(0i64..50, 600..2500), removed in prop::collection::vec(any::<prop::sample::Index>(), 0..1500)) {
+            let mut pair = Pair::new(100);
+            let at = NOW + 20 * HOUR;
+            let mut gone = removed.iter().take(removed.len() / 2);
+            for (id, due) in dues.iter().enumerate() {
+                pair.insert(id as i64, at + due);
+                if id % 3 == 0 && let Some(index) = gone.next() {
+                    let id = index.index(id + 1);
+                    pair.remove(id as i64, at + dues[id])?;
+                    pair.check()?;
+                }
+            }
+            for index in &removed[removed.len() / 2..] {
+                let id = index.index(dues.len());
+                pair.remove(id as i64, at + dues[id])?;
+                pair.check()?;
+            }
+            pair.advance(20 * HOUR + 25)?;
+            pair.check()?;
+            pair.advance(HOUR)?;
+            prop_assert!(pair.wheel.is_empty());
+        }
+    }
+
+    #[test]
+    fn inside_a_tick_each_fires_by_its_own_time() {
+        let mut wheel = Wheel::new(100, NOW);
+        for (id, offset) in [(1, 30), (2, 10), (3, 10), (4, 99)] {
+            wheel.insert(id, NOW + offset);
+        }
+        let mut fired = Vec::new();
+        wheel.advance(NOW + 9, &mut fired);
+        assert_eq!(fired, []);
+        assert_eq!(wheel.next_due(), Some(NOW + 10));
+        wheel.advance(NOW + 10, &mut fired);
+        assert_eq!(fired, [(NOW + 10, 2), (NOW + 10, 3)]);
+        assert_eq!(wheel.next_due(), Some(NOW + 30));
+    }
+
+    #[test]
+    fn an_hour_forward_fires_all_and_back_none_early() {
+        let mut wheel = Wheel::new(100, NOW);
+        for minute in 0..60 {
+            wheel.insert(minute, NOW + minute * 60_000);
+        }
+        let mut fired = Vec::new();
+        wheel.advance(NOW + HOUR, &mut fired);
+        assert_eq!(fired.len(), 60);
+        assert!(fired.is_sorted());
+
+        fired.clear();
+        wheel.insert(100, NOW + HOUR + 5000);
+        wheel.advance(NOW, &mut fired);
+        wheel.insert(101, NOW + 1000);
+        assert_eq!((wheel.next_due(), fired.len()), (Some(NOW + 1000), 0));
+        wheel.advance(NOW + 999, &mut fired);
+        assert_eq!(fired, []);
+        wheel.advance(NOW + HOUR + 4999, &mut fired);
+        assert_eq!(fired, [(NOW + 1000, 101)]);
+        wheel.advance(NOW + HOUR + 5000, &mut fired);
+        assert_eq!(fired.len(), 2);
+    }
+
+    #[test]
+    fn the_ends_of_time_do_no_harm() {
+        let mut wheel = Wheel::new(100, i64::MIN);
+        for due in [i64::MIN, -1, 0, 1, NOW, i64::MAX] {
+            wheel.insert(7, due);
+        }
+        let mut fired = Vec::new();
+        wheel.advance(NOW, &mut fired);
+        assert_eq!(fired.len(), 5);
+        assert!(fired.is_sorted());
+        assert!(wheel.remove(7, i64::MAX));
+        assert!(!wheel.remove(7, i64::MAX));
+        wheel.advance(i64::MAX, &mut fired);
+        assert_eq!(fired.len(), 5);
+    }
+}
