@@ -75,7 +75,8 @@ impl Archives {
         if tokio::fs::try_exists(&path).await.unwrap_or(false) {
             return Ok(path);
         }
-        let away = |error: std::io::Error| Error::Unavailable { message: error.to_string(), source: Some(error.into()) };
+        let away =
+            |error: std::io::Error| Error::Unavailable { message: error.to_string(), source: Some(error.into()) };
         tokio::fs::create_dir_all(&self.cache).await.map_err(away)?;
         let partial = self.cache.join(format!("{}.partial", uuid::Uuid::new_v4()));
         let copied = self.copy(&id, &partial).await;
@@ -90,7 +91,8 @@ impl Archives {
     }
 
     async fn copy(&self, digest: &Digest, to: &std::path::Path) -> Result<()> {
-        let away = |error: std::io::Error| Error::Unavailable { message: error.to_string(), source: Some(error.into()) };
+        let away =
+            |error: std::io::Error| Error::Unavailable { message: error.to_string(), source: Some(error.into()) };
         let mut body = self.blobs.get_content(digest, None).await?.body;
         let mut file = tokio::fs::File::create(to).await.map_err(away)?;
         let mut hash = Sha256::new();

@@ -111,10 +111,8 @@ impl<'e> Engine<'e> {
         let config = &engine.scheduler.config;
         let total = vector(config.capacity);
         let slots = config.worker_pool_size.saturating_add(config.backlog);
-        engine.capacity = Capacity {
-            slots: u32::try_from(slots).unwrap_or(u32::MAX),
-            nodes: vec![Node { total, free: total }],
-        };
+        engine.capacity =
+            Capacity { slots: u32::try_from(slots).unwrap_or(u32::MAX), nodes: vec![Node { total, free: total }] };
         engine.configure().await?;
         engine.adopt().await?;
         engine.fill().await?;
@@ -171,7 +169,7 @@ impl<'e> Engine<'e> {
         self.renewed_at = now;
         let (lead, _) = tokio::try_join!(self.lead.renew(&self.scheduler.db), self.scheduler.transport.redeliver(now))?;
         self.lead = lead.ok_or_else(super::lead::lost)?;
-        Ok(())
+        crate::nodes::beat(&self.scheduler).await
     }
 
     /// Takes in what services told.
@@ -307,7 +305,9 @@ impl<'e> Engine<'e> {
                 self.running.insert(of, runner);
                 self.scheduler.runners[runner].start(task, self.reports.clone());
             }
-            None => self.ended.push(Ended { of, outcome: Outcome::impossible("NoExecutor", "no executor takes this task") }),
+            None => {
+                self.ended.push(Ended { of, outcome: Outcome::impossible("NoExecutor", "no executor takes this task") })
+            }
         }
     }
 
@@ -342,7 +342,10 @@ impl<'e> Engine<'e> {
         for task in tasks {
             match self.scheduler.runners.iter().position(|runner| runner.takes(&task.spec.work)) {
                 Some(runner) => by_runner.entry(runner).or_default().push(task),
-                None => self.ended.push(Ended { of: AttemptOf::from(&task), outcome: Outcome::lost("no executor takes it any more") }),
+                None => self.ended.push(Ended {
+                    of: AttemptOf::from(&task),
+                    outcome: Outcome::lost("no executor takes it any more"),
+                }),
             }
         }
         for (runner, tasks) in by_runner {
@@ -354,7 +357,9 @@ impl<'e> Engine<'e> {
                 match found {
                     Started::Running if task.cancelled_by.is_some() => self.stop(of),
                     Started::Running => {}
-                    Started::Lost => self.ended.push(Ended { of, outcome: Outcome::lost("the server that ran it stopped") }),
+                    Started::Lost => {
+                        self.ended.push(Ended { of, outcome: Outcome::lost("the server that ran it stopped") })
+                    }
                 }
             }
         }

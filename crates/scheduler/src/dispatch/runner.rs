@@ -1,12 +1,15 @@
 //! Who runs attempts once they have begun.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mcplane_core::Result;
-use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::tasks::{AttemptOf, Outcome, Task, Work};
 
@@ -71,8 +74,9 @@ pub trait Runner: Send + Sync + std::fmt::Debug {
 /// A function of this process as a runner: tasks that are done in the server itself.
 pub struct Function {
     name: Arc<str>,
+    workers: Arc<Semaphore>,
     body: Arc<dyn Fn(Task) -> BoxFuture<'static, Outcome> + Send + Sync>,
-    running: Arc<Mutex<HashMap<AttemptOf, AbortHandle>>>,
+    running: Arc<Mutex<HashMap<AttemptOf, CancellationToken>>>,
 }
 
 impl std::fmt::Debug for Function {
@@ -82,10 +86,25 @@ impl std::fmt::Debug for Function {
 }
 
 impl Function {
-    /// Does tasks whose executor is called `name`.
-    pub fn new(name: &str, body: impl Fn(Task) -> BoxFuture<'static, Outcome> + Send + Sync + 'static) -> Self {
-        Self { name: name.into(), body: Arc::new(body), running: Arc::default() }
+    /// Does tasks whose executor is called `name`, so many at a time.
+    pub fn new(
+        name: &str,
+        workers: usize,
+        body: impl Fn(Task) -> BoxFuture<'static, Outcome> + Send + Sync + 'static,
+    ) -> Self {
+        let workers = Arc::new(Semaphore::new(workers));
+        Self { name: name.into(), workers, body: Arc::new(body), running: Arc::default() }
     }
+}
+
+impl Function {
+    fn running(&self) -> MutexGuard<'_, HashMap<AttemptOf, CancellationToken>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failure(reason: &str, message: &str) -> Outcome {
+    Outcome { reason: reason.to_owned(), message: message.to_owned(), ..Outcome::default() }
 }
 
 impl Runner for Function {
@@ -95,22 +114,35 @@ impl Runner for Function {
 
     fn start(&self, task: Task, reports: Reports) {
         let of = AttemptOf::from(&task);
-        let (body, running) = (Arc::clone(&self.body), Arc::clone(&self.running));
-        let mut held = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let handle = tokio::spawn(async move {
-            let outcome = match tokio::spawn(body(task)).await {
-                Ok(outcome) => outcome,
-                Err(error) => Outcome { reason: "Error".to_owned(), message: error.to_string(), ..Outcome::default() },
+        let (body, workers) = (Arc::clone(&self.body), Arc::clone(&self.workers));
+        let timeout = task.spec.timeout_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+        let work = async move {
+            let _worker = workers.acquire_owned().await;
+            let work = AssertUnwindSafe(body(task)).catch_unwind();
+            let done = match timeout {
+                Some(timeout) => tokio::time::timeout(timeout, work).await,
+                None => Ok(work.await),
             };
+            match done {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => failure("Error", "it panicked"),
+                Err(_) => failure("DeadlineExceeded", "it ran longer than it may"),
+            }
+        };
+        let stop = CancellationToken::new();
+        self.running().insert(of, stop.clone());
+        let running = Arc::clone(&self.running);
+        tokio::spawn(async move {
+            let outcome =
+                stop.run_until_cancelled(work).await.unwrap_or_else(|| failure("Cancelled", "it was told to stop"));
             running.lock().unwrap_or_else(PoisonError::into_inner).remove(&of);
             reports.ended(of, outcome);
         });
-        held.insert(of, handle.abort_handle());
     }
 
     fn stop(&self, of: AttemptOf) {
-        if let Some(handle) = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&of) {
-            handle.abort();
+        if let Some(stop) = self.running().get(&of) {
+            stop.cancel();
         }
     }
 

@@ -54,7 +54,7 @@ async fn end(tx: &mut Tx, told: Vec<Ended>) -> Result<Vec<Task>> {
         let Ok(at) = tasks.binary_search_by_key(&ended.of.no, |task| task.no) else { continue };
         let task = &tasks[at];
         if task.state == State::Running && task.attempt == ended.of.attempt {
-            pods::show(tx, task, &Attempt::ended(task, &ended.outcome, now)).await?;
+            pods::show_attempt(tx, task, &Attempt::ended(task, &ended.outcome, now)).await?;
         }
         endings.push(ending(task, ended, now));
     }
@@ -109,7 +109,7 @@ pub(super) async fn begin(scheduler: &Scheduler, lead: Lead, attempts: Vec<Attem
                 }
                 let begun = store::begin(tx, &node, &attempts).await?;
                 for task in &begun {
-                    pods::show_task(tx, task).await?;
+                    pods::show(tx, task).await?;
                 }
                 Ok(begun)
             })
@@ -125,7 +125,7 @@ pub(super) async fn explain(scheduler: &Scheduler, unfit: Vec<Unfit>) -> Result<
             Box::pin(async move {
                 for Unfit { task, reason } in unfit {
                     for task in store::explain(tx, &[task], reason.as_str(), message(reason)).await? {
-                        pods::show_task(tx, &task).await?;
+                        pods::show(tx, &task).await?;
                     }
                 }
                 Ok::<(), Error>(())

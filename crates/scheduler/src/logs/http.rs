@@ -1,8 +1,8 @@
 //! Logs of a task's attempts: `/tasks/v1/namespaces/{namespace}/tasks/{id}/logs`.
 
 use axum::body::Body;
-use axum::extract::{Path, Query};
 use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query};
 use axum::http::header;
 use axum::response::IntoResponse as _;
 use mcplane_core::Error;

@@ -80,8 +80,16 @@ fn schema() -> Value {
     let quantities = json!({"type": "object", "additionalProperties": {"x-kubernetes-int-or-string": true}});
     let condition = ["type", "status", "reason", "message", "lastHeartbeatTime", "lastTransitionTime"];
     let info = [
-        "architecture", "bootID", "containerRuntimeVersion", "kernelVersion", "kubeProxyVersion", "kubeletVersion",
-        "machineID", "operatingSystem", "osImage", "systemUUID",
+        "architecture",
+        "bootID",
+        "containerRuntimeVersion",
+        "kernelVersion",
+        "kubeProxyVersion",
+        "kubeletVersion",
+        "machineID",
+        "operatingSystem",
+        "osImage",
+        "systemUUID",
     ];
     json!({
         "type": "object",

@@ -19,15 +19,17 @@ const TELL_EACH_MS: i64 = 5 * 60_000;
 pub(crate) async fn beat(scheduler: &Scheduler) -> Result<()> {
     let (name, identity) = (Arc::clone(&scheduler.node), scheduler.identity.clone());
     let facts = Facts::gather(scheduler.config.capacity, scheduler.config.worker_pool_size);
-    let work = move |tx: &mut Tx| -> futures::future::BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            // Before any row is touched: who shows another machine as lost holds it, too.
-            tx.lock().await?;
-            heard(tx, &name, &identity, &facts).await?;
-            miss(tx).await
+    scheduler
+        .db
+        .write(move |tx| {
+            Box::pin(async move {
+                // Before any row is touched: who shows another machine as lost holds it, too.
+                tx.lock().await?;
+                heard(tx, &name, &identity, &facts).await?;
+                miss(tx).await
+            })
         })
-    };
-    scheduler.db.write(work).await
+        .await
 }
 
 /// Keeps that a machine was heard.
@@ -42,14 +44,7 @@ async fn heard(tx: &mut Tx, name: &str, incarnation: &str, facts: &Facts) -> Res
         };
         let sql = "INSERT INTO nodes (name, uid, incarnation, heartbeat_at, revision, object) \
                    VALUES ($1, $2, $3, $4, $5, $6)";
-        let args = vec![
-            name.into(),
-            known.uid.into(),
-            incarnation.into(),
-            now.into(),
-            revision.into(),
-            text.into(),
-        ];
+        let args = vec![name.into(), known.uid.into(), incarnation.into(), now.into(), revision.into(), text.into()];
         return tx.execute(sql, args).await.map(drop);
     };
     let (uid, revision, text) = (row.text(0)?, row.int(1)?, row.text(2)?);

@@ -74,9 +74,8 @@ fn status(pod: &Value) -> Value {
         return "Terminating".into();
     }
     let own = [&pod["status"]["reason"]].into_iter();
-    let of_containers = containers(pod).flat_map(|container| {
-        ["waiting", "terminated"].into_iter().map(|state| &container["state"][state]["reason"])
-    });
+    let of_containers = containers(pod)
+        .flat_map(|container| ["waiting", "terminated"].into_iter().map(|state| &container["state"][state]["reason"]));
     let mut reasons = own.chain(of_containers).filter(|reason| reason.is_string());
     reasons.next().unwrap_or(&pod["status"]["phase"]).clone()
 }
@@ -113,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_deletion_waits_for_the_end() {
-        let running = json!({"metadata": {}, "spec": {"terminationGracePeriodSeconds": 7}, "status": {"phase": "Running"}});
+        let running =
+            json!({"metadata": {}, "spec": {"terminationGracePeriodSeconds": 7}, "status": {"phase": "Running"}});
         assert!(Pod::holds_deletion(&running) && !Pod::holds_deletion(&json!({"status": {"phase": "Failed"}})));
         let mut marked = running;
         Pod::begin_deletion(&mut marked);

@@ -28,11 +28,10 @@ impl Inner {
             return Err(refuse("init containers are not supported here".to_owned()));
         }
         let image = container.image.as_deref().unwrap_or_default();
-        let (command, args) = (container.command.clone().unwrap_or_default(), container.args.clone().unwrap_or_default());
-        let chosen = self
-            .images
-            .choose(image, command, args)
-            .map_err(|why| Outcome::impossible("ErrImageNeverPull", why))?;
+        let (command, args) =
+            (container.command.clone().unwrap_or_default(), container.args.clone().unwrap_or_default());
+        let chosen =
+            self.images.choose(image, command, args).map_err(|why| Outcome::impossible("ErrImageNeverPull", why))?;
         if let Some(warning) = &chosen.warning {
             tracing::warn!(task = task.id, attempt = %attempt, warning);
         }

@@ -8,7 +8,8 @@ use mcplane_core::Result;
 use crate::tasks::Task;
 
 /// Variables of the server's own environment that attempts get, since programs don't work without them.
-const INHERITED: &[&str] = &["HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"];
+const INHERITED: &[&str] =
+    &["HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"];
 /// How variables begin that tell of devices.
 const INHERITED_PREFIXES: &[&str] = &["CUDA_", "NVIDIA_", "ROCM_"];
 
@@ -37,7 +38,8 @@ impl std::fmt::Debug for Surroundings {
 
 /// Variables of the server's own environment that attempts get.
 pub(super) fn inherited() -> Vec<(String, String)> {
-    let wanted = |name: &str| INHERITED.contains(&name) || INHERITED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let wanted =
+        |name: &str| INHERITED.contains(&name) || INHERITED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| wanted(name))

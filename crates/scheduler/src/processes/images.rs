@@ -45,7 +45,9 @@ impl Images {
         if command.is_empty() {
             return Err(match (&image, name) {
                 (_, "") => "the container names neither an image nor a command".to_owned(),
-                (Some(_), name) => format!("image {name:?} has no command of its own here, and the container gives none"),
+                (Some(_), name) => {
+                    format!("image {name:?} has no command of its own here, and the container gives none")
+                }
                 (None, name) => format!(
                     "no image mapping: this server runs processes, {name:?} is not in its configuration \
                      (agent.images), and the container gives no command of its own"
@@ -55,7 +57,9 @@ impl Images {
         command.extend(args);
         let unmapped = image.is_none() && !name.is_empty();
         let warning = unmapped.then(|| {
-            format!("image {name:?} is not in the configuration (agent.images): the command runs in the host's environment")
+            format!(
+                "image {name:?} is not in the configuration (agent.images): the command runs in the host's environment"
+            )
         });
         Ok(Chosen { command, image, warning })
     }

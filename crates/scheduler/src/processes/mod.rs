@@ -189,7 +189,8 @@ impl Runner for Processes {
                 self.inner.known().insert(*id, (AttemptOf::from(task), reports.clone()));
             }
             let found = self.inner.executor.adopt().await.map_err(|error| Error::internal(error.to_string()))?;
-            let found: HashMap<Uuid, AdoptedState> = found.into_iter().map(|found| (found.attempt, found.state)).collect();
+            let found: HashMap<Uuid, AdoptedState> =
+                found.into_iter().map(|found| (found.attempt, found.state)).collect();
             let mut started = Vec::with_capacity(tasks.len());
             for id in ids {
                 started.push(match found.get(&id) {

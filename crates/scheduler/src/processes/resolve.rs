@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ConfigMap, EnvFromSource, EnvVar, EnvVarSource, KeyToPath, Secret, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, EnvFromSource, EnvVar, EnvVarSource, KeyToPath, Secret, Volume, VolumeMount,
+};
 use kube::Api;
 use mcplane_agent::protocol::File;
 
@@ -76,7 +78,12 @@ impl<'r> Resolver<'r> {
     }
 
     /// Variables one by one; `$(NAME)` of earlier ones is replaced, as Kubernetes does.
-    pub(super) async fn env(&mut self, task: &Task, vars: &[EnvVar], env: &mut Vec<(String, String)>) -> Result<(), Refusal> {
+    pub(super) async fn env(
+        &mut self,
+        task: &Task,
+        vars: &[EnvVar],
+        env: &mut Vec<(String, String)>,
+    ) -> Result<(), Refusal> {
         for var in vars {
             let value = match (&var.value_from, &var.value) {
                 (Some(from), _) => match self.value_from(task, from).await? {
@@ -103,7 +110,9 @@ impl<'r> Resolver<'r> {
         let (secret, name, key, optional) = match (&from.secret_key_ref, &from.config_map_key_ref) {
             (Some(secret), _) => (true, &secret.name, &secret.key, secret.optional),
             (None, Some(map)) => (false, &map.name, &map.key, map.optional),
-            (None, None) => return Err("a variable takes its value from something that is not supported here".to_owned()),
+            (None, None) => {
+                return Err("a variable takes its value from something that is not supported here".to_owned());
+            }
         };
         match self.required(secret, name, optional).await?.remove(key) {
             Some(value) => text(secret, name, key, value).map(Some),
@@ -126,7 +135,9 @@ impl<'r> Resolver<'r> {
                 }
                 (None, Some(map)) => (false, map.name.clone(), map.optional, &map.items, map.default_mode),
                 (None, None) if volume.empty_dir.is_some() => continue,
-                (None, None) => return Err(format!("volume {:?} is of a kind that is not supported here", volume.name)),
+                (None, None) => {
+                    return Err(format!("volume {:?} is of a kind that is not supported here", volume.name));
+                }
             };
             let entries = self.required(secret, &name, optional).await?;
             let mode = mode.and_then(|mode| u32::try_from(mode).ok()).unwrap_or(if secret { 0o400 } else { 0o644 });

@@ -1,8 +1,8 @@
 //! Queues: where tasks of a namespace line up. A queue is there as soon as it is named; only what differs from the usual is
 //! stored.
 
-mod service;
 pub(crate) mod http;
+mod service;
 
 use std::sync::Arc;
 

@@ -43,7 +43,8 @@ impl<'t> Listed<'t> {
 async fn submit(Call { scheduler, grant, body }: Call<Value>) -> Answer {
     // Read in two steps, because an error of an untagged choice tells nothing.
     let many = body.get("tasks").is_some();
-    let read = |value: Value| serde_json::from_value::<Asked>(value).map_err(|error| Error::bad_request(error.to_string()));
+    let read =
+        |value: Value| serde_json::from_value::<Asked>(value).map_err(|error| Error::bad_request(error.to_string()));
     let asked = match body {
         Value::Object(mut body) if many => match body.remove("tasks") {
             Some(Value::Array(tasks)) => tasks.into_iter().map(read).collect::<Result<Vec<_>>>()?,
@@ -79,7 +80,8 @@ impl Wanted {
             let known = State::ALL.map(State::name).join(", ");
             found.ok_or_else(|| Error::bad_request(format!("state: {name:?} is none of {known}")))
         };
-        let states = self.state.as_deref().map_or(Ok(vec![]), |text| text.split(',').map(state).collect::<Result<_>>())?;
+        let states =
+            self.state.as_deref().map_or(Ok(vec![]), |text| text.split(',').map(state).collect::<Result<_>>())?;
         let before = match self.after {
             None => None,
             Some(text) => Some(text.parse().map_err(|_| Error::bad_request("continue: not a token of a list"))?),
@@ -88,7 +90,10 @@ impl Wanted {
     }
 }
 
-async fn list(Admitted { scheduler, grant }: Admitted, query: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>) -> Answer {
+async fn list(
+    Admitted { scheduler, grant }: Admitted,
+    query: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+) -> Answer {
     let Query(wanted) = query.map_err(|error| Failure(Error::bad_request(error.body_text())))?;
     let filter = wanted.filter()?;
     let limit = filter.limit;

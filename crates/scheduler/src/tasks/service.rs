@@ -153,7 +153,13 @@ impl Scheduler {
     ///
     /// # Errors
     /// [`Error::NotFound`] without the task, [`Error::BadRequest`] when that attempt does not run any more.
-    pub async fn report_progress(&self, grant: &Grant, id: &str, attempt: i64, progress: &serde_json::Value) -> Result<Task> {
+    pub async fn report_progress(
+        &self,
+        grant: &Grant,
+        id: &str,
+        attempt: i64,
+        progress: &serde_json::Value,
+    ) -> Result<Task> {
         let text = progress.to_string();
         if text.len() > MOST_PROGRESS {
             return Err(Error::TooLarge(format!("progress may take at most {MOST_PROGRESS} bytes")));

@@ -68,7 +68,12 @@ pub(crate) struct Submission {
 }
 
 /// Unfinished tasks by their unique keys, and all by their idempotency keys.
-pub(crate) async fn by_keys(tx: &mut Tx, namespace: &str, unique: &[&str], idempotency: &[&str]) -> Result<Vec<(Task, String, String)>> {
+pub(crate) async fn by_keys(
+    tx: &mut Tx,
+    namespace: &str,
+    unique: &[&str],
+    idempotency: &[&str],
+) -> Result<Vec<(Task, String, String)>> {
     if unique.is_empty() && idempotency.is_empty() {
         return Ok(vec![]);
     }
@@ -238,7 +243,7 @@ pub(crate) struct Pending {
 }
 
 const PENDING: &str = "no, state, namespace, queue, due_at, rank, attempt, key, key_limit, cpu_milli, memory, gpu, \
-    CASE WHEN cancelled_by IS NULL THEN 0 ELSE 1 END";
+    cancelled_by";
 
 fn read_pending(row: &Row) -> Result<Pending> {
     let key = shared(row, 7)?;
@@ -255,7 +260,7 @@ fn read_pending(row: &Row) -> Result<Pending> {
             None => None,
         },
         demand: Demand { cpu_milli: row.int(9)?, memory: row.int(10)?, gpu: row.int(11)? },
-        cancelled: row.int(12)? != 0,
+        cancelled: row.optional_text(12)?.is_some(),
     })
 }
 
@@ -388,7 +393,8 @@ pub(crate) async fn end(tx: &mut Tx, endings: &[Ending]) -> Result<Vec<Task>> {
 /// Says why ready tasks are not running.
 pub(crate) async fn explain(tx: &mut Tx, nos: &[i64], reason: &str, message: &str) -> Result<Vec<Task>> {
     let list = tx.dialect().numbers(1);
-    let sql = format!("UPDATE tasks SET reason = $2, message = $3 WHERE no IN {list} AND state = 1 RETURNING {COLUMNS}");
+    let sql =
+        format!("UPDATE tasks SET reason = $2, message = $3 WHERE no IN {list} AND state = 1 RETURNING {COLUMNS}");
     read_all(&tx.fetch(sql, vec![Arg::list(nos), reason.into(), message.into()]).await?)
 }
 

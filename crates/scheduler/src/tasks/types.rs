@@ -217,7 +217,10 @@ impl NewTask {
             return refuse("name: a task needs a name of 1 to 253 characters".to_owned());
         }
         if NameRule::Dns1123Label.check(&self.queue).is_err() {
-            return refuse(format!("queue: {:?} must be lower-case letters, digits and '-', at most 63 of them", self.queue));
+            return refuse(format!(
+                "queue: {:?} must be lower-case letters, digits and '-', at most 63 of them",
+                self.queue
+            ));
         }
         if !(0..=9).contains(&self.priority) {
             return refuse(format!("priority: {} is not between 0 and 9", self.priority));
@@ -250,12 +253,15 @@ impl Spec {
             return Err(Error::bad_request(format!("retries: maxAttempts must be between 1 and {MOST_ATTEMPTS}")));
         }
         if initial_ms < 0 || max_ms < initial_ms || !(1.0..=100.0).contains(&factor) {
-            return Err(Error::bad_request("retries: delays must not be negative nor fall, and the factor be 1 to 100"));
+            return Err(Error::bad_request(
+                "retries: delays must not be negative nor fall, and the factor be 1 to 100",
+            ));
         }
         if self.timeout_ms.is_some_and(|timeout| timeout < 1) || self.grace_ms < 0 {
             return Err(Error::bad_request("timeout: must be positive, and the grace not negative"));
         }
-        let digest = |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let digest =
+            |text: &String| text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         if !self.code.as_ref().is_none_or(digest) {
             return Err(Error::bad_request("code: must be a SHA-256 in lower-case hex"));
         }

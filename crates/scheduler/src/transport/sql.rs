@@ -30,9 +30,9 @@ fn read(row: &Row) -> Result<Delivery> {
 
 impl Transport for SqlTransport {
     fn publish(&self, deliveries: Vec<Delivery>) -> BoxFuture<'_, Result<()>> {
-        let rows = deliveries.into_iter().flat_map(|Delivery { of, node }| {
-            [Arg::from(of.no), Arg::from(of.attempt), Arg::from(node), Arg::from(0)]
-        });
+        let rows = deliveries
+            .into_iter()
+            .flat_map(|Delivery { of, node }| [Arg::from(of.no), Arg::from(of.attempt), Arg::from(node), Arg::from(0)]);
         let args: Vec<Arg> = rows.collect();
         const AFTER: &str = "ON CONFLICT (task) DO UPDATE SET attempt = excluded.attempt, node = excluded.node, holder = NULL, until = 0";
         Box::pin(async move {
@@ -83,7 +83,8 @@ impl Transport for SqlTransport {
     }
 
     fn redeliver(&self, now: Timestamp) -> BoxFuture<'_, Result<u64>> {
-        let sql = |_| "UPDATE deliveries SET holder = NULL, until = 0 WHERE holder IS NOT NULL AND until <= $1".to_owned();
+        let sql =
+            |_| "UPDATE deliveries SET holder = NULL, until = 0 WHERE holder IS NOT NULL AND until <= $1".to_owned();
         Box::pin(async move { self.execute(sql, vec![now.into()]).await })
     }
 
