@@ -107,6 +107,11 @@ impl Access {
         reviews::register(registry, &self.authorizer, &self.authenticator, &self.issuer);
     }
 
+    /// Has tokens bound to the pods of `storage`: they are good while their pod is there and has not ended.
+    pub fn keep_pods(&self, storage: Arc<dyn Storage>) {
+        self.accounts.keep_pods(storage);
+    }
+
     /// Who decides.
     pub fn authorizer(&self) -> Arc<dyn Authorizer> {
         Arc::clone(&self.authorizer) as _

@@ -2,7 +2,7 @@
 
 mod request;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mcplane_core::{Error, Result};
 use mcplane_db::Db;
@@ -18,6 +18,8 @@ use crate::tokens::{BoundKind, BoundObject, LocalIssuer, ServiceAccount};
 pub(crate) struct ServiceAccounts {
     db: Db,
     table: Arc<dyn Storage>,
+    /// Where pods are, if there are any.
+    pods: OnceLock<Arc<dyn Storage>>,
     known: Mirror<Known>,
 }
 
@@ -32,7 +34,7 @@ impl ServiceAccounts {
     pub(crate) async fn start(db: &Db, table: &Arc<dyn Storage>) -> Result<Self> {
         let resource: Arc<str> = Account::KIND.resource().into();
         let known = Mirror::start(db, &**table, &resource, Known::read, |_| ()).await?;
-        Ok(Self { db: db.clone(), table: Arc::clone(table), known })
+        Ok(Self { db: db.clone(), table: Arc::clone(table), pods: OnceLock::new(), known })
     }
 
     /// Registers the kind with its subresource `token`.
@@ -75,17 +77,26 @@ impl ServiceAccounts {
         (!known.deleting).then(|| known.uid.clone())
     }
 
-    /// The uid of an object that tokens may be bound to. Metadata is never sealed, so the table serves for secrets too; a
-    /// kind that becomes a projection brings its own storage here.
+    /// Has tokens bound to the pods of `storage`.
+    pub(crate) fn keep_pods(&self, storage: Arc<dyn Storage>) {
+        // The first stays; a server has one.
+        let _ = self.pods.set(storage);
+    }
+
+    /// The uid of an object that tokens may be bound to. Metadata is never sealed, so the table serves for secrets too. A
+    /// pod that has ended shows nobody to be anybody any more.
     async fn bound_uid(&self, namespace: &str, kind: BoundKind, name: &str) -> Result<Option<String>> {
         let (resource, namespace): (Arc<str>, _) = match kind {
             BoundKind::Secret => ("secrets".into(), namespace),
             BoundKind::Pod => ("pods".into(), namespace),
             BoundKind::Node => ("nodes".into(), ""),
         };
-        let stored = self.table.get(&Key::new(&resource, namespace, name)).await?;
-        let uid = |stored: Stored| Head::of(&stored.body).map(|head| head.metadata.uid);
-        stored.map(uid).transpose()
+        let storage = if kind == BoundKind::Pod { self.pods.get().unwrap_or(&self.table) } else { &self.table };
+        let Some(stored) = storage.get(&Key::new(&resource, namespace, name)).await? else { return Ok(None) };
+        if kind == BoundKind::Pod && has_ended(&stored) {
+            return Ok(None);
+        }
+        Head::of(&stored.body).map(|head| Some(head.metadata.uid))
     }
 }
 
@@ -104,6 +115,20 @@ impl Known {
         let Body { metadata } = serde_json::from_str(stored).ok()?;
         Some(Self { uid: metadata.uid, deleting: metadata.deletion_timestamp.is_some() })
     }
+}
+
+/// Whether a pod is over.
+fn has_ended(pod: &Stored) -> bool {
+    #[derive(Deserialize)]
+    struct Body {
+        status: Status,
+    }
+    #[derive(Deserialize)]
+    struct Status {
+        phase: String,
+    }
+    let phase = serde_json::from_str(&pod.body).map(|Body { status: Status { phase } }| phase);
+    phase.is_ok_and(|phase| phase == "Succeeded" || phase == "Failed")
 }
 
 /// What `kind` of a bound object's reference stands for, if tokens can be bound to it.

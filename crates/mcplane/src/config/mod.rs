@@ -4,10 +4,12 @@
 //! To add a section: write its struct with [`section!`] in a file of its own, add a field to [`Config`], its
 //! documentation to [`reference()`] and its rules to [`Config::broken_rules`].
 
+mod agent;
 mod auth;
 mod errors;
 mod layers;
 mod log;
+mod scheduler;
 mod server;
 mod show;
 mod store;
@@ -16,10 +18,12 @@ mod values;
 
 use serde::{Deserialize, Serialize};
 
+pub use agent::{AgentConfig, CapacityConfig};
 pub use auth::{AuthConfig, AuthMode};
 pub use errors::{ConfigError, ConfigErrors};
 pub use layers::{Input, Loaded, Override, Setting, Source, load, nearest_key};
 pub use log::{LogConfig, LogFilter, LogFormat};
+pub use scheduler::{Persistence, SchedulerConfig, SchedulerType};
 pub use server::{ListenAddress, ServerConfig, TlsConfig};
 pub use show::{Style, explain, render_table, render_yaml};
 pub use store::{StoreConfig, StoreUrl};
@@ -29,10 +33,14 @@ pub use tracking::{ArtifactUri, TrackingConfig};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Config {
+    /// What runs work on this machine.
+    pub agent: AgentConfig,
     /// Who may call.
     pub auth: AuthConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// When work runs.
+    pub scheduler: SchedulerConfig,
     /// Where and how the server listens.
     pub server: ServerConfig,
     /// Where objects are kept.
@@ -58,6 +66,8 @@ pub fn reference() -> Vec<KeyDoc> {
     AuthConfig::document("auth", &mut docs);
     LogConfig::document("log", &mut docs);
     TrackingConfig::document("tracking", &mut docs);
+    SchedulerConfig::document("scheduler", &mut docs);
+    AgentConfig::document("agent", &mut docs);
     docs
 }
 
@@ -68,6 +78,8 @@ impl Config {
         rules.extend(self.store.broken_rules());
         rules.extend(self.auth.broken_rules());
         rules.extend(self.tracking.broken_rules());
+        rules.extend(self.scheduler.broken_rules());
+        rules.extend(self.agent.broken_rules());
         rules
     }
 }

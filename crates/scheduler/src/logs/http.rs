@@ -9,7 +9,7 @@ use mcplane_core::Error;
 use mcplane_objects::http::Failure;
 use serde::Deserialize;
 
-use super::Part;
+use super::LogOptions;
 use crate::http::{Admitted, Answer};
 use crate::processes::attempt_id;
 
@@ -32,7 +32,7 @@ pub(crate) async fn read(
 ) -> Answer {
     let Query(asked) = query.map_err(|error| Failure(Error::bad_request(error.body_text())))?;
     let task = scheduler.task(&grant, &id).await?;
-    let part = Part {
+    let options = LogOptions {
         follow: asked.follow,
         tail_lines: asked.tail_lines,
         since: asked.since_seconds.map(|seconds| scheduler.now().saturating_sub(seconds.saturating_mul(1000))),
@@ -40,6 +40,6 @@ pub(crate) async fn read(
         timestamps: asked.timestamps,
     };
     let attempt = asked.attempt.unwrap_or(task.attempt);
-    let lines = scheduler.logs.read(attempt_id(&task.id, attempt), part).await?;
+    let lines = scheduler.logs.read(attempt_id(&task.id, attempt), options).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(lines)).into_response())
 }

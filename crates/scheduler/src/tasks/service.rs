@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mcplane_core::{Error, Grant, Result, Subject};
+use mcplane_core::{Error, Grant, Result, Subject, Timestamp};
 use mcplane_db::Tx;
 use mcplane_objects::audit;
 
@@ -171,6 +171,35 @@ impl Scheduler {
         }
         task.progress = Some(text);
         Ok(task)
+    }
+}
+
+/// Tasks that one transaction forgets.
+const FORGOTTEN_AT_ONCE: i64 = 1_000;
+
+impl Scheduler {
+    /// Forgets tasks that finished before a time and that nobody looks after; tells how many.
+    ///
+    /// # Errors
+    /// When the store fails; what is forgotten by then stays so.
+    pub async fn forget_tasks(&self, before: Timestamp) -> Result<u64> {
+        let mut all = 0;
+        loop {
+            let forgotten = self
+                .db
+                .write(move |tx| {
+                    Box::pin(async move {
+                        let gone = store::forget(tx, before, FORGOTTEN_AT_ONCE).await?;
+                        crate::pods::forget(tx, &gone).await?;
+                        Ok(gone.len())
+                    })
+                })
+                .await?;
+            all += forgotten as u64;
+            if forgotten == 0 {
+                return Ok(all);
+            }
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use mcplane_objects::{Objects, Quotas, Registry, http, kinds};
 use mcplane_scheduler::code::Archives;
 use mcplane_scheduler::dispatch::Function;
 use mcplane_scheduler::http::{Door, routes};
-use mcplane_scheduler::logs::{Lines, Logs, Part};
+use mcplane_scheduler::logs::{Lines, LogOptions, Logs};
 use mcplane_scheduler::tasks::{Demand, NewTask, Outcome, Retries, Spec, Task, Work};
 use mcplane_scheduler::transport::SqlTransport;
 use mcplane_scheduler::{Config, Parts, Scheduler, scope};
@@ -47,7 +47,7 @@ pub(crate) struct Store {
 struct NoLogs;
 
 impl Logs for NoLogs {
-    fn read(&self, attempt: uuid::Uuid, _: Part) -> BoxFuture<'_, Result<Lines>> {
+    fn read(&self, attempt: uuid::Uuid, _: LogOptions) -> BoxFuture<'_, Result<Lines>> {
         let line = Ok(Bytes::from(format!("log of {attempt}\n")));
         Box::pin(async move { Ok(futures::stream::iter([line]).boxed()) })
     }
