@@ -4,6 +4,7 @@ pub mod code;
 pub mod dispatch;
 pub mod fairness;
 pub mod http;
+pub mod jobs;
 pub mod logs;
 pub mod nodes;
 pub mod pods;
