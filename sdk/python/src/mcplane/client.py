@@ -1,5 +1,6 @@
-"""The clients in one place: ``from mcplane.client import RegistryClient``."""
+"""The clients in one place: ``from mcplane.client import RegistryClient, TaskClient``."""
 
 from .registry import RegistryClient
+from .tasks import TaskClient
 
-__all__ = ["RegistryClient"]
+__all__ = ["RegistryClient", "TaskClient"]
