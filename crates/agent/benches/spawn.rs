@@ -29,7 +29,9 @@ fn cpu() -> Duration {
         let Ok(usage) = getrusage(who) else { return Duration::ZERO };
         [usage.user_time(), usage.system_time()]
             .iter()
-            .map(|time| Duration::from_secs(time.tv_sec().unsigned_abs()) + Duration::from_micros(time.tv_usec().unsigned_abs()))
+            .map(|time| {
+                Duration::from_secs(time.tv_sec().unsigned_abs()) + Duration::from_micros(time.tv_usec().unsigned_abs())
+            })
             .sum()
     };
     let sum: Duration = [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN].map(of).iter().sum();
@@ -79,13 +81,18 @@ fn assignment(attempt: Uuid, run: u32) -> Assignment {
 }
 
 /// Resident memory of a shim that holds a command, in kilobytes: of its own, and shared with the program's file.
-async fn memory(executor: &ProcessExecutor, root: &std::path::Path, reports: &mut mpsc::Receiver<Report>) -> Result<(), ExecutorError> {
+async fn memory(
+    executor: &ProcessExecutor,
+    root: &std::path::Path,
+    reports: &mut mpsc::Receiver<Report>,
+) -> Result<(), ExecutorError> {
     let attempt = Uuid::new_v4();
     let sleeping = Assignment { command: vec!["sleep".into(), "100".into()], ..assignment(attempt, 0) };
     executor.start(sleeping).await?;
     reports.recv().await;
     let lock = std::fs::read_to_string(root.join(attempt.to_string()).join("lock")).unwrap_or_default();
-    let pid = serde_json::from_str::<serde_json::Value>(&lock).map(|value| value["pid"].to_string()).unwrap_or_default();
+    let pid =
+        serde_json::from_str::<serde_json::Value>(&lock).map(|value| value["pid"].to_string()).unwrap_or_default();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let fields = ["VmRSS", "RssAnon", "RssFile", "Threads"];
     let lines = status.lines().filter(|line| fields.iter().any(|field| line.starts_with(field)));

@@ -131,12 +131,8 @@ mod tests {
     #[test]
     fn limits_become_settings() {
         let parent = tempfile::tempdir().unwrap();
-        let limits = Limits {
-            cpu_milli: Some(1500),
-            memory_bytes: Some(1 << 30),
-            processes: Some(64),
-            ..Limits::default()
-        };
+        let limits =
+            Limits { cpu_milli: Some(1500), memory_bytes: Some(1 << 30), processes: Some(64), ..Limits::default() };
         let (group, unenforced) = Cgroup::create(Some(parent.path()), Uuid::from_u128(1), &limits);
         let group = group.unwrap();
         let text = |name: &str| fs::read_to_string(group.0.join(name)).unwrap();

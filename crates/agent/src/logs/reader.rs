@@ -66,7 +66,7 @@ impl Reader {
                 return Ok(Step::End);
             }
             // Asked before the last look: what was written before the end is found by that look.
-            let last = !self.options.follow || self.folder.ended();
+            let last = !self.options.follow || self.folder.ended() || !self.folder.path().exists();
             if !self.started {
                 self.started = true;
                 self.begin()?;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use mcplane_core::Timestamp;
 use uuid::Uuid;
 
-use super::watch::{self, End, Watched};
 use super::Inner;
+use super::watch::{self, End, Watched};
 use crate::executor::{Adopted, AdoptedState, ExecutorError};
 use crate::folder::{DRAFT, Folder, Record};
 
@@ -44,7 +44,7 @@ fn adopt_one(inner: &Arc<Inner>, attempt: Uuid) -> Option<Adopted> {
         broken => {
             tracing::warn!(%attempt, record = ?broken, "an attempt's record can't be read; it is removed");
             if folder.exit().ok().flatten().is_none() {
-                watch::lose(&folder, "its record can't be read".into());
+                watch::lose(&folder, None, "its record can't be read".into());
             }
             let _ = folder.remove();
             return None;
@@ -78,7 +78,7 @@ enum Look {
 
 fn look(inner: &Inner, folder: &Folder, record: &Record) -> Look {
     if folder.ended() {
-        return Look::Ended(watch::conclude(folder));
+        return Look::Ended(watch::conclude(folder, None));
     }
     if record.boot != inner.boot {
         return Look::Ended(watch::note_lost(folder, "the machine was restarted".into()));
@@ -86,18 +86,19 @@ fn look(inner: &Inner, folder: &Folder, record: &Record) -> Look {
     for _ in 0..LOOKS {
         match folder.try_lock() {
             // The lock is kept until the end is noted: a shim that is only just starting finds that, and starts nothing.
-            Ok(Some(_lock)) => return Look::Ended(watch::conclude(folder)),
+            // Its session's number may be another's by now; the mark in the environment is not.
+            Ok(Some(_lock)) => return Look::Ended(watch::conclude(folder, None)),
             Ok(None) => {
                 if let Some(process) = folder.holder().ok().flatten().and_then(|holder| holder.open()) {
                     let (attempt, fence) = (record.attempt, record.fence);
                     return Look::Running(Watched { attempt, fence, process: Arc::new(process), shim: None });
                 }
             }
-            Err(error) => return Look::Ended(watch::lose(folder, format!("its lock can't be read: {error}"))),
+            Err(error) => return Look::Ended(watch::lose(folder, None, format!("its lock can't be read: {error}"))),
         }
         std::thread::sleep(PATIENCE);
     }
-    Look::Ended(watch::lose(folder, "its shim does not say who it is".into()))
+    Look::Ended(watch::lose(folder, None, "its shim does not say who it is".into()))
 }
 
 /// What a sweep removed.

@@ -26,9 +26,13 @@ struct Entry {
 #[derive(Debug)]
 enum State {
     /// No process yet; whether it is to be stopped as soon as there is one.
-    Starting { stop: bool },
+    Starting {
+        stop: bool,
+    },
     Running(Arc<OwnedFd>),
-    Ended { reported: bool },
+    Ended {
+        reported: bool,
+    },
 }
 
 #[derive(Debug)]

@@ -74,8 +74,10 @@ async fn watch(inner: Arc<Inner>, watched: Watched) {
     await_end(&process).await;
     let folder = inner.folder(attempt);
     let end = tokio::task::spawn_blocking(move || {
+        // Until it is reaped, its session's number can't be anybody else's.
+        let end = conclude(&folder, folder.holder().ok().flatten().map(|holder| holder.pid));
         reap(child, &process);
-        conclude(&folder)
+        end
     });
     let report = match end.await {
         Ok(End::Exited(exit)) => Report::Exited { attempt, fence, exit },
@@ -142,23 +144,23 @@ pub(super) enum End {
     Lost(String),
 }
 
-/// Reads how an attempt has ended. If nobody wrote it down, ends whatever is left of it and writes that down.
-pub(super) fn conclude(folder: &Folder) -> End {
+/// Reads how an attempt has ended. If nobody wrote it down, ends whatever is left of it, and of the `session` where that
+/// is known to be its own still, and writes that down.
+pub(super) fn conclude(folder: &Folder, session: Option<i32>) -> End {
     match (folder.exit(), folder.lost()) {
         (Ok(Some(exit)), _) => End::Exited(exit),
         (_, Ok(Some(lost))) => End::Lost(lost.why),
-        (Err(error), _) => lose(folder, format!("the exit record can't be read: {error}")),
+        (Err(error), _) => lose(folder, session, format!("the exit record can't be read: {error}")),
         (Ok(None), _) => {
             let words = folder.last_words();
             let why = if words.is_empty() { "it was killed".into() } else { words };
-            lose(folder, format!("the shim ended without an exit record: {why}"))
+            lose(folder, session, format!("the shim ended without an exit record: {why}"))
         }
     }
 }
 
 /// Ends what is left of an attempt of this boot, and notes that it is lost.
-pub(super) fn lose(folder: &Folder, why: String) -> End {
-    let session = folder.holder().ok().flatten().map(|holder| holder.pid);
+pub(super) fn lose(folder: &Folder, session: Option<i32>, why: String) -> End {
     let mark = folder.mark();
     // A process may fork while it is looked for.
     let mut rounds = 0;

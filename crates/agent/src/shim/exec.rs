@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use nix::sys::signal::SigSet;
@@ -18,6 +18,9 @@ use rustix::process::{
 use serde::{Deserialize, Serialize};
 
 use super::{EXEC, NAME};
+
+/// The file that this process runs, even when another one has its name by now.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What the second stage is told, over its standard input.
 #[derive(Serialize, Deserialize)]
@@ -34,9 +37,9 @@ pub(super) struct Stage {
 }
 
 /// Starts the second stage, and waits until it has become the command; an error is why it has not.
-pub(super) fn spawn(program: &Path, stage: &Stage) -> Result<Child, String> {
+pub(super) fn spawn(stage: &Stage) -> Result<Child, String> {
     let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
-    let mut child = Command::new(program)
+    let mut child = Command::new(OWN_PROGRAM)
         .args([NAME, EXEC])
         .env_clear()
         .process_group(0)
@@ -44,7 +47,7 @@ pub(super) fn spawn(program: &Path, stage: &Stage) -> Result<Child, String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("{}: {error}", program.display()))?;
+        .map_err(|error| format!("the second stage: {error}"))?;
     match hand_over(ours, stage) {
         Ok(answer) if answer.is_empty() => Ok(child),
         Ok(answer) => {
@@ -101,13 +104,8 @@ fn become_command(socket: &mut UnixStream) -> Result<std::convert::Infallible, S
     let [program, arguments @ ..] = stage.command.as_slice() else { return Err("there is no command".into()) };
     let env: BTreeMap<OsString, OsString> =
         stage.env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    let error = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .envs(env)
-        .current_dir(&stage.dir)
-        .stdin(Stdio::null())
-        .exec();
+    let error =
+        Command::new(program).args(arguments).env_clear().envs(env).current_dir(&stage.dir).stdin(Stdio::null()).exec();
     Err(format!("{program}: {}", plain(&error)))
 }
 

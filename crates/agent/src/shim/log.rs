@@ -283,14 +283,8 @@ mod tests {
         lines.flush(&mut log);
         log.flush();
         let found = entries(folder.path());
-        let expected: [(bool, &[u8]); 6] = [
-            (true, b"one"),
-            (true, b""),
-            (true, b"two"),
-            (false, &[b'x'; LONGEST]),
-            (true, b"x"),
-            (false, b"rest"),
-        ];
+        let expected: [(bool, &[u8]); 6] =
+            [(true, b"one"), (true, b""), (true, b"two"), (false, &[b'x'; LONGEST]), (true, b"x"), (false, b"rest")];
         assert_eq!(found.len(), expected.len());
         for ((output, whole, message), (expected_whole, expected_message)) in found.iter().zip(expected) {
             assert_eq!((output.as_str(), *whole, message.as_slice()), ("stderr", expected_whole, expected_message));

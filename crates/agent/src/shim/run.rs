@@ -1,5 +1,6 @@
 //! The first stage, from the assignment to the exit record.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -38,7 +39,7 @@ pub(super) fn run(path: &Path, cgroups: Option<&Path>) -> io::Result<()> {
     let places = (folder.reserve("start.json")?, folder.reserve("exit.json")?);
     let mut executor = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let assignment = read_assignment(&mut executor)?;
-    let shim = Shim { folder, assignment, signals, executor: Some(executor) };
+    let shim = Shim { folder, assignment, signals, stopped: Cell::new(false), executor: Some(executor) };
     shim.carry_out(cgroups, places)
 }
 
@@ -61,6 +62,8 @@ struct Shim {
     folder: Folder,
     assignment: Assignment,
     signals: SignalFd,
+    /// It was told to stop before there was anything to stop.
+    stopped: Cell<bool>,
     /// Whoever waits for word of the start.
     executor: Option<UnixStream>,
 }
@@ -72,8 +75,8 @@ impl Shim {
         let (cgroup, unenforced) = Cgroup::create(cgroups, self.assignment.attempt, limits);
         let mut log = LogWriter::new(&self.folder.log(), self.assignment.log);
         let record = match self.prepare() {
+            _ if self.asked_to_stop() => never_started(ExitReason::Cancelled, began),
             Err(why) => never_started(ExitReason::StartError(cut(&why)), began),
-            Ok(()) if supervise::asked_to_stop(&self.signals) => never_started(ExitReason::Cancelled, began),
             Ok(()) => match self.hold(start, &mut log, cgroup.as_ref(), unenforced) {
                 Err(why) => never_started(ExitReason::StartError(cut(&why)), began),
                 Ok((at, outcome)) => record(at, &outcome, cgroup.as_ref(), &log),
@@ -88,17 +91,23 @@ impl Shim {
         exit.commit(&record, true)
     }
 
+    fn asked_to_stop(&self) -> bool {
+        let asked = self.stopped.get() || supervise::asked_to_stop(&self.signals);
+        self.stopped.set(asked);
+        asked
+    }
+
     fn prepare(&mut self) -> Result<(), String> {
         let work = self.folder.work();
         make_folder(&work).map_err(|error| format!("work folder: {error}"))?;
-        let Assignment { code, files, limits, .. } = &mut self.assignment;
+        let Assignment { code, files, limits, .. } = &self.assignment;
         if let Some(archive) = code {
             let bounds = Bounds { bytes: limits.unpacked_bytes, entries: limits.unpacked_entries };
-            unpack::unpack(archive, &work, bounds)?;
+            unpack::unpack(archive, &work, bounds, &|| self.asked_to_stop())?;
         }
         unpack::write_files(&work, files)?;
         // What is secret is not held longer than it is needed.
-        files.iter_mut().for_each(|file| file.content = Vec::new());
+        self.assignment.files.iter_mut().for_each(|file| file.content = Vec::new());
         Ok(())
     }
 
@@ -110,9 +119,8 @@ impl Shim {
         cgroup: Option<&Cgroup>,
         unenforced: Vec<String>,
     ) -> Result<(Timestamp, Outcome), String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let stage = self.stage(cgroup);
-        let child = exec::spawn(&program, &stage)?;
+        let child = exec::spawn(&stage)?;
         drop(stage);
         let at = now();
         let executor = self.executor.take();
@@ -192,8 +200,8 @@ fn never_started(reason: ExitReason, began: Timestamp) -> Exit {
 fn usage() -> Usage {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Usage::default() };
     let ms = |time: TimeVal| {
-        let time = Duration::new(time.tv_sec().unsigned_abs(), 0)
-            + Duration::from_micros(time.tv_usec().unsigned_abs());
+        let time =
+            Duration::new(time.tv_sec().unsigned_abs(), 0) + Duration::from_micros(time.tv_usec().unsigned_abs());
         u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
     };
     Usage {
@@ -210,4 +218,3 @@ fn cut(sentence: &str) -> String {
 pub(super) fn now() -> Timestamp {
     SystemClock.now()
 }
-

@@ -32,13 +32,13 @@ pub(super) struct Bounds {
 /// A refusal in words for whoever made the archive.
 pub(super) type Refusal = String;
 
-/// Unpacks a tar.gz archive into the folder.
-pub(super) fn unpack(archive: &Path, into: &Path, bounds: Bounds) -> Result<(), Refusal> {
+/// Unpacks a tar.gz archive into the folder, as long as nobody says to stop.
+pub(super) fn unpack(archive: &Path, into: &Path, bounds: Bounds, stopped: &dyn Fn() -> bool) -> Result<(), Refusal> {
     let file = File::open(archive).map_err(|error| format!("code archive: {error}"))?;
-    unpack_from(file, into, bounds).map_err(|why| format!("code archive: {why}"))
+    unpack_from(file, into, bounds, stopped).map_err(|why| format!("code archive: {why}"))
 }
 
-fn unpack_from(archive: impl Read, into: &Path, bounds: Bounds) -> Result<(), Refusal> {
+fn unpack_from(archive: impl Read, into: &Path, bounds: Bounds, stopped: &dyn Fn() -> bool) -> Result<(), Refusal> {
     // Headers and padding come on top of contents; two of a kilobyte for each entry are plenty.
     let all = bounds.bytes.saturating_add(bounds.entries.saturating_mul(2048)).saturating_add(1 << 20);
     let stream = Bounded { inner: GzDecoder::new(archive), left: all };
@@ -50,6 +50,9 @@ fn unpack_from(archive: impl Read, into: &Path, bounds: Bounds) -> Result<(), Re
     // Raw, so that a header that names a path is bounded like all else.
     for entry in archive.entries().map_err(text)?.raw(true) {
         let mut entry = entry.map_err(text)?;
+        if stopped() {
+            return Err("stopped".into());
+        }
         count += 1;
         if count > bounds.entries {
             return Err(format!("more than {} entries", bounds.entries));

@@ -62,9 +62,8 @@ async fn an_adopted_attempt_can_be_stopped() {
 #[tokio::test]
 async fn a_killed_shim_takes_everything_with_it() {
     let mut rig = Rig::new();
-    let assignment = shell(
-        "sh -c 'sleep 1000 & echo $! > a; wait' & setsid sh -c 'echo $$ > b; exec sleep 1000' & wait",
-    );
+    let assignment =
+        shell("sh -c 'sleep 1000 & echo $! > a; wait' & setsid sh -c 'echo $$ > b; exec sleep 1000' & wait");
     let folder = rig.folder(assignment.attempt);
     rig.executor.start(assignment).await.unwrap();
     let pid = rig.started().await;
@@ -156,7 +155,10 @@ async fn another_boot_and_other_folders() {
     let mut adopted = rig.executor.adopt().await.unwrap();
     adopted.sort_by_key(|found| found.attempt == attempt);
     assert_eq!(adopted.len(), 2);
-    assert_eq!((adopted[0].attempt, &adopted[0].state), (copy, &AdoptedState::Lost("the machine was restarted".into())));
+    assert_eq!(
+        (adopted[0].attempt, &adopted[0].state),
+        (copy, &AdoptedState::Lost("the machine was restarted".into()))
+    );
     assert!(matches!(adopted[1].state, AdoptedState::Running { .. }));
     assert!(!broken.exists() && !root.path().join(".new-half").exists() && root.path().join("lost+found").exists());
     rig.executor.stop(attempt, Some(Duration::ZERO)).await.unwrap();

@@ -1,9 +1,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use mcplane_agent::Executor;
 use mcplane_agent::logs::LogOptions;
 use mcplane_agent::protocol::ExitReason;
-use mcplane_agent::Executor;
 
 use crate::rig::{Rig, eventually, shell};
 
@@ -36,7 +36,7 @@ async fn a_full_disk_costs_output_and_nothing_else() {
         return;
     };
     let mut rig = Rig::at(disk.path());
-    let script = "echo first; head -c 2000000 /dev/zero | tr '\\0' 'a' | fold -w 100; : > full; \
+    let script = "echo first; head -c 2000000 /dev/zero | tr '\\0' 'a' | fold -w 100; echo; : > full; \
         while [ ! -e /proc/self/cwd/go ]; do sleep 0.05; done; echo last; exit 6";
     let assignment = shell(script);
     let (attempt, folder) = (assignment.attempt, rig.folder(assignment.attempt));
@@ -52,8 +52,10 @@ async fn a_full_disk_costs_output_and_nothing_else() {
     assert!(exit.log_lost_bytes > 1_000_000, "{}", exit.log_lost_bytes);
     let text = rig.log(attempt, LogOptions::default()).await;
     assert!(text.starts_with(b"first\naaaa"));
-    let whole = |line: &[u8]| line.iter().all(|byte| *byte == b'a') || line.starts_with(b"[mcplane] ") || line == b"last";
-    assert!(text.split(|byte| *byte == b'\n').skip(1).all(whole), "no half entry");
+    let whole =
+        |line: &[u8]| line.iter().all(|byte| *byte == b'a') || line.starts_with(b"[mcplane] ") || line == b"last";
+    let broken = text.split(|byte| *byte == b'\n').skip(1).find(|line| !whole(line));
+    assert_eq!(broken.map(String::from_utf8_lossy), None);
 }
 
 #[tokio::test]
@@ -64,7 +66,7 @@ async fn output_is_stored_again_when_there_is_space() {
     };
     let filler = disk.path().join("filler");
     let mut rig = Rig::at(disk.path());
-    let script = "while [ ! -e go ]; do sleep 0.02; done; head -c 50000 /dev/zero | tr '\\0' 'a' | fold -w 100; touch said; \
+    let script = "while [ ! -e go ]; do sleep 0.02; done; head -c 500000 /dev/zero | tr '\\0' 'a' | fold -w 100; touch said; \
         while [ -e go ]; do sleep 0.02; done; echo back";
     let assignment = shell(script);
     let (attempt, work) = (assignment.attempt, rig.folder(assignment.attempt).join("work"));

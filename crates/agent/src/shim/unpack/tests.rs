@@ -59,7 +59,7 @@ impl Place {
     }
 
     fn unpack(&self, archive: &[u8]) -> Result<(), Refusal> {
-        unpack_from(archive, &self.work(), BOUNDS)
+        unpack_from(archive, &self.work(), BOUNDS, &|| false)
     }
 
     /// Nothing was made beside the work folder.
@@ -198,4 +198,14 @@ fn files_have_their_mode_and_go_again() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o400);
     remove_files(&place.work(), [file.path.as_path()].into_iter());
     assert!(!path.exists());
+}
+
+#[test]
+fn a_stop_is_heard_between_entries() {
+    let place = Place::new();
+    let whole = archive(&[("a", Kind::File(b"1", 0o644)), ("b", Kind::File(b"2", 0o644))]);
+    let asked = std::cell::Cell::new(0);
+    let stopped = || asked.replace(asked.get() + 1) == 1;
+    assert_eq!(unpack_from(whole.as_slice(), &place.work(), BOUNDS, &stopped).unwrap_err(), "stopped");
+    assert!(place.work().join("a").exists() && !place.work().join("b").exists());
 }
