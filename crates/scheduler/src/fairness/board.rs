@@ -81,7 +81,8 @@ impl Board {
         self.with(&Arc::from(namespace), |namespace| namespace.set_queue(&Arc::from(queue), rule));
     }
 
-    /// Sets how many tasks of a key run at once; `None` stands for [`Settings::key_limit`].
+    /// Sets how many tasks of a key run at once; `None` stands for [`Settings::key_limit`]. It is forgotten with the key's
+    /// last task, so that keys that come and go cost nothing: say it before a task is offered.
     pub fn set_key_limit(&mut self, namespace: &str, key: &str, limit: Option<u32>) {
         self.with(&Arc::from(namespace), |namespace| namespace.set_key_limit(&Arc::from(key), limit));
     }
@@ -116,8 +117,13 @@ impl Board {
         if let Some(Task { state: State::Running { .. }, .. }) = self.tasks.get(&entry.task) {
             return false;
         }
-        self.withdraw(entry.task);
+        let waiting = self.tasks.remove(&entry.task);
+        self.reservations.retain(|kept| kept.task != entry.task);
         self.run(entry, now);
+        // Only now, so that its key is never without a task.
+        if let Some(Task { entry: old, state, .. }) = waiting {
+            self.with(&old.namespace, |namespace| namespace.leave(&old, state == State::Ready));
+        }
         true
     }
 
@@ -297,19 +303,13 @@ impl Board {
         }
         capacity.slots -= 1;
         self.tasks.remove(&task);
-        if in_turn && let Some(namespace) = self.namespaces.get(&entry.namespace) {
-            namespace.share.serve(&mut self.clock);
-        }
-        // It leaves the lane only after its turn began, while its queue is still the one to go next.
-        let served = entry.clone();
-        self.with(&served.namespace, |namespace| {
-            if in_turn {
-                namespace.serve(&served.queue);
-            }
-            namespace.leave(&served, true);
-        });
         self.reservations.retain(|kept| kept.task != task);
-        self.run(entry, now);
+        if in_turn && let Some(namespace) = self.namespaces.get_mut(&entry.namespace) {
+            namespace.share.serve(&mut self.clock);
+            namespace.serve(&entry.queue);
+        }
+        self.run(entry.clone(), now);
+        self.with(&entry.namespace, |namespace| namespace.leave(&entry, true));
         Choice { task, node }
     }
 

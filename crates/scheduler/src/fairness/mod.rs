@@ -29,6 +29,8 @@ mod clock;
 mod namespace;
 mod place;
 mod queue;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use board::Board;

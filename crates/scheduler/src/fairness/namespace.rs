@@ -16,12 +16,16 @@ pub(super) struct Namespace {
     queues: HashMap<Arc<str>, Queue>,
     keys: HashMap<Arc<str>, Key>,
     clock: FairClock,
+    /// How many queues to have before the idle ones are looked for.
+    sweep_at: usize,
 }
 
 /// Tasks that share a limit.
 #[derive(Debug, Default)]
 struct Key {
     limit: Option<u32>,
+    /// Tasks that wait, also those that are in no lane.
+    ready: usize,
     running: u32,
     /// Whether its lanes are closed, because its limit is reached.
     closed: bool,
@@ -39,6 +43,7 @@ impl Namespace {
             queues: HashMap::new(),
             keys: HashMap::new(),
             clock: FairClock::default(),
+            sweep_at: 16,
         }
     }
 
@@ -87,6 +92,9 @@ impl Namespace {
     /// A task waits. One that fits no node (`placeable` is false) is counted, no more.
     pub(super) fn arrive(&mut self, entry: &Entry, placeable: bool) {
         self.with_queue(&entry.queue, |queue| queue.ready += 1);
+        if let Some(name) = &entry.key {
+            self.keys.entry(Arc::clone(name)).or_default().ready += 1;
+        }
         if placeable {
             self.line_up(entry);
         }
@@ -98,6 +106,12 @@ impl Namespace {
             self.fall_out(entry);
         }
         self.with_queue(&entry.queue, |queue| queue.ready -= 1);
+        if let Some(name) = &entry.key {
+            if let Some(key) = self.keys.get_mut(name) {
+                key.ready -= 1;
+            }
+            self.forget_key(name);
+        }
     }
 
     /// A task that waits can be placed now.
@@ -120,11 +134,11 @@ impl Namespace {
     pub(super) fn fall_out(&mut self, entry: &Entry) {
         let lane = (entry.demand, entry.key.clone());
         let gone = self.with_queue(&entry.queue, |queue| queue.remove(&lane, (entry.rank, entry.task)));
-        if let (true, Some(name)) = (gone, &entry.key) {
-            if let Some(key) = self.keys.get_mut(name) {
-                key.lanes.remove(&(Arc::clone(&entry.queue), entry.demand));
-            }
-            self.show_key(name);
+        if gone
+            && let Some(name) = &entry.key
+            && let Some(key) = self.keys.get_mut(name)
+        {
+            key.lanes.remove(&(Arc::clone(&entry.queue), entry.demand));
         }
     }
 
@@ -160,6 +174,10 @@ impl Namespace {
                 key.running -= 1;
             }
             self.show_key(name);
+            self.forget_key(name);
+        }
+        if self.queues.len() > self.sweep_at {
+            self.sweep();
         }
     }
 
@@ -176,6 +194,7 @@ impl Namespace {
             // With nobody there the clock means nothing.
             self.queues.clear();
         }
+        self.sweep_at = self.queues.len() * 2 + 16;
     }
 
     fn with_queue<T>(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Queue) -> T) -> T {
@@ -186,13 +205,16 @@ impl Namespace {
         result
     }
 
-    /// Opens or closes the lanes of a key, and forgets it when there is nothing to remember.
+    /// Forgets a key with its last task.
+    fn forget_key(&mut self, name: &Arc<str>) {
+        if self.keys.get(name).is_some_and(|key| key.ready == 0 && key.running == 0) {
+            self.keys.remove(name);
+        }
+    }
+
+    /// Opens or closes the lanes of a key.
     fn show_key(&mut self, name: &Arc<str>) {
         let Some(key) = self.keys.get_mut(name) else { return };
-        if key.lanes.is_empty() && key.running == 0 && key.limit.is_none() {
-            self.keys.remove(name);
-            return;
-        }
         let closed = key.running >= key.limit.unwrap_or(self.key_limit);
         if closed != key.closed {
             key.closed = closed;

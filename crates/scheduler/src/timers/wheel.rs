@@ -242,9 +242,11 @@ mod tests {
         }
 
         fn remove(&mut self, id: i64, due: Timestamp) -> Result<(), TestCaseError> {
-            let known = self.model.get_mut(&(due, id)).map(|count| *count -= 1).is_some();
-            self.model.retain(|_, count| *count > 0);
-            prop_assert_eq!(self.wheel.remove(id, due), known);
+            let count = self.model.remove(&(due, id)).unwrap_or_default();
+            if count > 1 {
+                self.model.insert((due, id), count - 1);
+            }
+            prop_assert_eq!(self.wheel.remove(id, due), count > 0);
             Ok(())
         }
 
@@ -261,7 +263,7 @@ mod tests {
 
         fn check(&self) -> Result<(), TestCaseError> {
             prop_assert_eq!(self.wheel.next_due(), self.model.keys().next().map(|(due, _)| *due));
-            prop_assert_eq!(self.wheel.len(), self.model.values().sum::<usize>());
+            prop_assert_eq!(self.wheel.is_empty(), self.model.is_empty());
             Ok(())
         }
     }
@@ -293,7 +295,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(400))]
+        #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
         fn fires_what_a_sorted_set_would(tick in prop_oneof![Just(1), Just(100), Just(1000)], steps in prop::collection::vec(step(), 1..200)) {
             let mut pair = Pair::new(tick);
@@ -319,10 +321,11 @@ mod tests {
                 }
                 pair.check()?;
             }
+            prop_assert_eq!(pair.wheel.len(), pair.model.values().sum::<usize>());
         }
 
         #[test]
-        fn a_crowded_slot_stays_right(dues in prop::collection::vec(0i64..50, 600..2500), removed in prop::collection::vec(any::<prop::sample::Index>(), 0..1500)) {
+        fn a_crowded_slot_stays_right(dues in prop::collection::vec(0i64..50, 600..1500), removed in prop::collection::vec(any::<prop::sample::Index>(), 0..900)) {
             let mut pair = Pair::new(100);
             let at = NOW + 20 * HOUR;
             let mut gone = removed.iter().take(removed.len() / 2);
@@ -339,6 +342,7 @@ mod tests {
                 pair.remove(id as i64, at + dues[id])?;
                 pair.check()?;
             }
+            prop_assert_eq!(pair.wheel.len(), pair.model.len());
             pair.advance(20 * HOUR + 25)?;
             pair.check()?;
             pair.advance(HOUR)?;
