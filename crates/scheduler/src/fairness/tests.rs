@@ -583,7 +583,7 @@ proptest! {
                 (0..400).for_each(|no| assert!(board.offer(entry(at as i64 * 10_000 + no, &name(at as u8), no, cpu(1000)))));
             }
         }
-        let mut next = |board: &mut Board| {
+        let next = |board: &mut Board| {
             let task = board.choose(0, &mut one_node(1, 1000), 1)[0].task;
             board.finished(task, 0);
             task

@@ -4,6 +4,7 @@
 
 mod queues;
 mod rig;
+mod simulation;
 mod tasks;
 mod transport;
 
