@@ -13,6 +13,7 @@ use mcplane_db::{Compactor, Db, StoreUrl};
 use mcplane_objects::http::{self, Door, PathGuard, Route};
 use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
+use mcplane_scheduler as scheduler;
 use mcplane_tracking::artifacts::Artifacts;
 use mcplane_tracking::{self as tracking, Tracking};
 use tokio_util::task::TaskTracker;
@@ -22,6 +23,7 @@ use crate::server::{
     DataDir, Endpoint, Exposure, LoginPolicy, Metrics, Operations, OwnLimits, Probe, Server, Shutdown, StartError,
     failure, operations_routes,
 };
+use crate::work::{self, Work};
 
 /// How long background work may take to end after the last request.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(5);
@@ -41,6 +43,8 @@ pub struct Foundation<'a> {
     pub shutdown: Shutdown,
     /// The certificate authority that clients must trust, if it is the server's own.
     pub authority_pem: Option<Arc<str>>,
+    /// Where processes of this machine reach the server; `None` when there is no listener, and nothing is to run.
+    pub local_url: Option<String>,
 }
 
 /// What the server runs.
@@ -85,6 +89,7 @@ pub async fn serve_with(
         metrics: Metrics::new(),
         shutdown: shutdown.clone(),
         authority_pem: server.certificates().authority_pem().map(Arc::from),
+        local_url: Some(server.local_url()),
     };
     let Application { router, own_limits, store, background, .. } = build(&foundation).await?;
 
@@ -138,6 +143,7 @@ impl Offline {
             metrics: Metrics::new(),
             shutdown: shutdown.clone(),
             authority_pem: None,
+            local_url: None,
         };
         let application = application(&foundation).await?;
         Ok(Self { application, shutdown, _data_dir: data_dir })
@@ -181,9 +187,11 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     kinds::register(&mut registry, &table, &cipher(foundation)?);
     access.register(&mut registry);
     tracking::models::register(&mut registry, &db);
+    let pods = scheduler::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
+    access.keep_pods(Arc::new(pods.clone()));
     let quotas = Quotas::start(&db, &table).await?;
     let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
-    access.bootstrap(&objects, tracking::roles()).await?;
+    access.bootstrap(&objects, [tracking::roles(), scheduler::scope::roles()].concat()).await?;
 
     // Doors, and the controllers behind them.
     let api = http::routes(Door {
@@ -197,6 +205,8 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     controllers::start(&objects, vec![tracked.clone()], &client, &stopping, &background);
     let purging = Arc::clone(&tracked);
     background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));
+    let work = work::start(Work { foundation, db: &db, table: &table, client: &client, pods: &pods, login }, &background).await?;
+    let tasks = scheduler::http::routes(scheduler::http::Door { scheduler: work, authorizer: access.authorizer() });
     let operations = operations_routes(Operations {
         probes: Arc::new([store_probe(&db)]),
         metrics: foundation.metrics.clone(),
@@ -209,7 +219,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         objects,
         authorizer: access.authorizer(),
     });
-    let mut all = operations.merge(api).merge(access.routes()).merge(tracking);
+    let mut all = operations.merge(api).merge(access.routes()).merge(tracking).merge(tasks);
     if !config.tracking.mlflow_ui.is_empty() {
         all = all.merge(tracking::pages::routes(Path::new(&config.tracking.mlflow_ui))?);
     }
@@ -221,7 +231,10 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         LoginPolicy::LocalAdministrator => Anonymous::Admin,
         LoginPolicy::Required => Anonymous::Nobody,
     };
-    let own_limits = OwnLimits { bodies: tracking::mlflow::OWN_BODY_LIMITS, streams: tracking::mlflow::STREAMS };
+    let own_limits = OwnLimits {
+        bodies: &[tracking::mlflow::OWN_BODY_LIMITS, scheduler::http::OWN_BODY_LIMITS],
+        streams: &[tracking::mlflow::STREAMS, scheduler::http::STREAMS],
+    };
     let router = access.authenticate(router, anonymous);
     Ok(Application { router, routes, own_limits, store: Some(db), background })
 }

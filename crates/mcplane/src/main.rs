@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    mcplane::cli::main()
+    mcplane::cli::shim().unwrap_or_else(mcplane::cli::main)
 }

@@ -24,6 +24,8 @@ use crate::{code, queues, scope, tasks};
 pub(crate) const NAMESPACES: &str = "/tasks/v1/namespaces/";
 /// How paths begin whose requests this crate limits itself.
 pub const OWN_BODY_LIMITS: &[&str] = &[NAMESPACES];
+/// How paths begin whose bodies are files.
+pub const STREAMS: &[&str] = &["/tasks/v1/namespaces/*/code"];
 /// Largest JSON body: a batch of tasks.
 const MOST_BYTES: usize = 32 << 20;
 

@@ -17,4 +17,19 @@ pub mod tasks;
 pub mod timers;
 pub mod transport;
 
+use std::sync::Arc;
+
+use mcplane_db::Db;
+use mcplane_objects::storage::Storage;
+use mcplane_objects::{RegisteredKind, Registry};
+
 pub use scheduler::{Config, Parts, Scheduler};
+
+/// Adds the kinds of this crate; `table` is the storage of ordinary kinds. Gives the storage of pods.
+pub fn register(registry: &mut Registry, db: &Db, table: &Arc<dyn Storage>) -> pods::PodStorage {
+    let storage = pods::PodStorage::new(db);
+    registry.add(RegisteredKind::new::<pods::Pod>(Arc::new(storage.clone())));
+    registry.add(RegisteredKind::new::<nodes::Node>(Arc::new(nodes::NodeStorage::new(db))));
+    jobs::register(registry, Arc::clone(table));
+    storage
+}

@@ -106,7 +106,8 @@ impl Scheduler {
         }
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// Milliseconds since the epoch, by the store's clock.
+    pub fn now(&self) -> Timestamp {
         self.db.clock().now()
     }
 

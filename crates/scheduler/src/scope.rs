@@ -27,3 +27,44 @@ pub(crate) fn namespace(grant: &Grant) -> Result<&str> {
         _ => Err(Error::internal("a grant without a namespace")),
     }
 }
+
+/// The ClusterRoles that give the sums `view`, `edit` and `admin` their rights in tasks.
+pub fn roles() -> Vec<serde_json::Value> {
+    let role = |target: &str, rules: serde_json::Value| {
+        serde_json::json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {
+                "name": format!("mcplane:tasks:{target}"),
+                "labels": {
+                    "kubernetes.io/bootstrapping": "rbac-defaults",
+                    format!("rbac.authorization.k8s.io/aggregate-to-{target}"): "true",
+                },
+                "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
+            },
+            "rules": rules,
+        })
+    };
+    let rule = |group: &str, resources: &[&str], verbs: &[&str]| {
+        serde_json::json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
+    };
+    let (see, change) = (["get", "list", "watch"], ["create", "update", "patch", "delete", "deletecollection"]);
+    vec![
+        role(
+            "view",
+            serde_json::json!([
+                rule(GROUP, &["*"], &see),
+                rule("batch", &["jobs", "cronjobs", "jobs/status", "cronjobs/status"], &see),
+                rule("", &["pods", "pods/log", "pods/status"], &see),
+            ]),
+        ),
+        role(
+            "edit",
+            serde_json::json!([
+                rule(GROUP, &["*"], &change),
+                rule("batch", &["jobs", "cronjobs"], &change),
+                rule("", &["pods"], &change),
+            ]),
+        ),
+    ]
+}

@@ -19,6 +19,7 @@ mod password;
 mod resources;
 mod server;
 mod settings;
+mod shim;
 mod table;
 mod user;
 mod version;
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use failure::Failure;
+pub use shim::shim;
 
 const EXAMPLES: &str = "\
 Examples:

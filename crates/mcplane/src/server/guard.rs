@@ -128,18 +128,27 @@ pub(super) async fn check_host(
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OwnLimits {
     /// They limit the bodies that they read.
-    pub bodies: &'static [&'static str],
+    pub bodies: &'static [Paths],
     /// They stream bodies of any length, and limit how long nothing may come.
-    pub streams: &'static [&'static str],
+    pub streams: &'static [Paths],
+}
+
+/// How the paths of one part of the application begin; `*` stands for any one segment.
+pub type Paths = &'static [&'static str];
+
+fn begins(path: &str, wanted: &str) -> bool {
+    let Some((before, after)) = wanted.split_once('*') else { return path.starts_with(wanted) };
+    let rest = path.strip_prefix(before).and_then(|rest| rest.find('/').map(|end| &rest[end..]));
+    rest.is_some_and(|rest| begins(rest, after))
 }
 
 impl OwnLimits {
     fn of_body(self, path: &str) -> bool {
-        self.bodies.iter().chain(self.streams).any(|prefix| path.starts_with(prefix))
+        self.bodies.iter().chain(self.streams).flat_map(|paths| *paths).any(|wanted| begins(path, wanted))
     }
 
     fn of_time(self, path: &str) -> bool {
-        self.streams.iter().any(|prefix| path.starts_with(prefix))
+        self.streams.iter().flat_map(|paths| *paths).any(|wanted| begins(path, wanted))
     }
 }
 

@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 
 pub use data_dir::{DataDir, DataDirError, Endpoint};
 pub use exposure::{Exposure, LoginPolicy, NoUsers};
-pub use guard::{HostPolicy, OwnLimits};
+pub use guard::{HostPolicy, OwnLimits, Paths};
 pub use listener::Transport;
 pub use logs::{EcsLayer, init as init_logs};
 pub use metrics::Metrics;

@@ -1,12 +1,18 @@
 //! `/tasks/v1/namespaces/{namespace}/code`.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, Path, Request, State};
+use futures::StreamExt as _;
 use mcplane_core::Error;
 use serde::Serialize;
 
 use crate::http::{Admitted, Answer, Door, Paths, reply};
 use crate::scope::CODE;
+
+/// How long nothing may come of an upload.
+const IDLE: Duration = Duration::from_secs(30);
 
 pub(crate) fn routes(paths: Paths) -> Paths {
     paths.on("PUT", "code", ("create", CODE), put).on("GET", "code/{digest}", ("get", CODE), get)
@@ -22,7 +28,14 @@ struct Kept {
 async fn put(State(door): State<Door>, request: Request<Body>) -> Answer {
     let (mut parts, body) = request.into_parts();
     let Admitted { scheduler, .. } = Admitted::from_request_parts(&mut parts, &door).await?;
-    let (digest, size) = scheduler.archives.keep(body.into_data_stream()).await?;
+    let body = body.into_data_stream();
+    let timely = futures::stream::unfold(body, |mut body| async move {
+        match tokio::time::timeout(IDLE, body.next()).await {
+            Ok(piece) => Some((piece?.map_err(|error| error.to_string()), body)),
+            Err(_) => Some((Err(format!("nothing came for {IDLE:?}")), body)),
+        }
+    });
+    let (digest, size) = scheduler.archives.keep(timely).await?;
     reply(&Kept { code: format!("sha256:{digest}"), size: Some(size) })
 }
 

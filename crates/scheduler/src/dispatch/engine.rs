@@ -21,6 +21,8 @@ use crate::transport::Delivery;
 const BATCH: usize = 1_024;
 /// How long a delivery may be held before it begins, in milliseconds.
 const HOLD_MS: i64 = 30_000;
+/// How long a machine may be silent before its attempts are given up, in milliseconds.
+const TOLERATION_MS: i64 = 60_000;
 /// How long the engine sleeps when nothing is due.
 const IDLE: Duration = Duration::from_millis(RENEW_MS.unsigned_abs());
 /// Rows of one page when memory is filled from the table.
@@ -169,7 +171,11 @@ impl<'e> Engine<'e> {
         self.renewed_at = now;
         let (lead, _) = tokio::try_join!(self.lead.renew(&self.scheduler.db), self.scheduler.transport.redeliver(now))?;
         self.lead = lead.ok_or_else(super::lead::lost)?;
-        crate::nodes::beat(&self.scheduler).await
+        crate::nodes::beat(&self.scheduler).await?;
+        let silent = store::running_on_silent(&self.scheduler.db, &self.scheduler.node, now - TOLERATION_MS).await?;
+        let lost = |of| Ended { of, outcome: Outcome::lost("its machine has been silent for a minute") };
+        self.ended.extend(silent.into_iter().map(lost));
+        Ok(())
     }
 
     /// Takes in what services told.

@@ -13,7 +13,7 @@ mod types;
 
 pub use kind::Pod;
 pub use object::object;
-pub use projection::{forget, show, show_attempt};
+pub use projection::{forget, identity, show, show_attempt};
 pub use storage::PodStorage;
 pub use types::{Attempt, Identity, Phase};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mcplane_apimachinery::names;
 use mcplane_core::{Error, Result, clock};
-use mcplane_db::{Arg, Row, Tx};
+use mcplane_db::{Arg, Db, Row, Tx};
 use mcplane_objects::object::{self, ObjectExt as _};
 use mcplane_objects::storage::{Key, publish, retract};
 use serde_json::Value;
@@ -95,6 +95,16 @@ pub async fn forget(tx: &mut Tx, tasks: &[i64]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Name and uid of the pod that shows an attempt, if one does.
+///
+/// # Errors
+/// When the store fails.
+pub async fn identity(db: &Db, task: i64, attempt: i64) -> Result<Option<(String, String)>> {
+    let sql = "SELECT object_name, uid FROM attempts WHERE task = $1 AND attempt = $2";
+    let rows = db.fetch(sql, vec![task.into(), attempt.into()]).await?;
+    rows.first().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).transpose()
 }
 
 async fn shown(tx: &mut Tx, task: i64, attempt: i64) -> Result<Option<Shown>> {

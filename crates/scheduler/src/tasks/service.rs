@@ -10,6 +10,7 @@ use mcplane_objects::audit;
 use super::store::{self, AttemptOf, Filter, Pending, Submission};
 use super::types::{NewTask, State, Task};
 use crate::dispatch::Event;
+use crate::pods;
 use crate::scheduler::Scheduler;
 use crate::scope::namespace;
 
@@ -54,6 +55,10 @@ impl Scheduler {
                 Box::pin(async move {
                     tx.lock().await?;
                     let (tasks, made) = insert_new(tx, &by, new).await?;
+                    // What somebody looks after is seen at once; of the rest there may be very many.
+                    for task in tasks.iter().filter(|task| task.owner.is_some()) {
+                        pods::show(tx, task).await?;
+                    }
                     if let Some(entry) = entry {
                         tx.audit(entry);
                     }
@@ -103,6 +108,9 @@ impl Scheduler {
                 Box::pin(async move {
                     tx.lock().await?;
                     let touched = store::cancel(tx, &nos, &by).await?;
+                    for task in &touched {
+                        pods::show(tx, task).await?;
+                    }
                     if let Some(entry) = entry {
                         tx.audit(entry);
                     }
@@ -190,7 +198,7 @@ impl Scheduler {
                 .write(move |tx| {
                     Box::pin(async move {
                         let gone = store::forget(tx, before, FORGOTTEN_AT_ONCE).await?;
-                        crate::pods::forget(tx, &gone).await?;
+                        pods::forget(tx, &gone).await?;
                         Ok(gone.len())
                     })
                 })

@@ -337,6 +337,14 @@ pub(crate) async fn running_on(db: &Db, node: &str) -> Result<Vec<Task>> {
     read_all(&db.fetch(sql, vec![node.into()]).await?)
 }
 
+/// Attempts on other machines that have been silent since a time.
+pub(crate) async fn running_on_silent(db: &Db, node: &str, since: Timestamp) -> Result<Vec<AttemptOf>> {
+    let sql = "SELECT t.no, t.attempt FROM tasks t JOIN nodes n ON n.name = t.node \
+        WHERE t.state = 2 AND t.node <> $1 AND n.heartbeat_at < $2 ORDER BY t.no";
+    let rows = db.fetch(sql, vec![node.into(), since.into()]).await?;
+    rows.iter().map(|row| Ok(AttemptOf { no: row.int(0)?, attempt: row.int(1)? })).collect()
+}
+
 /// What becomes of a task when its attempt ends.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Ending {
