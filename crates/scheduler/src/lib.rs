@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod code;
+pub mod cronjobs;
 pub mod dispatch;
 pub mod fairness;
 pub mod http;
