@@ -57,7 +57,7 @@ pub fn decide(cron: &CronJob, jobs: &[Job], now: Timestamp) -> Decision {
             .max(),
         ..before
     };
-    let Some(spec) = &cron.spec else { return Decision { status, ..Decision::default() } };
+    let spec = &cron.spec;
     let mut decision = Decision { forget: forgettable(spec, &finished), ..Decision::default() };
     if cron.metadata.deletion_timestamp.is_none() && spec.suspend != Some(true) {
         match schedule(spec) {

@@ -65,7 +65,7 @@ impl Resource for CronJob {
     }
 
     fn validate(new: &Self, old: Option<&Self>) -> Vec<FieldError> {
-        let Some(spec) = &new.0.spec else { return vec![FieldError::required("spec", "")] };
+        let spec = &new.0.spec;
         let mut errors = Vec::new();
         let name = new.0.metadata.name.as_deref().unwrap_or_default();
         if old.is_none() && name.len() > LONGEST_NAME {

@@ -16,7 +16,7 @@ pub(super) fn job_name(cron: &CronJob, at: Timestamp) -> String {
 
 /// The job of a time.
 pub(super) fn job(cron: &CronJob, at: Timestamp) -> Job {
-    let template = cron.spec.as_ref().map(|spec| spec.job_template.clone()).unwrap_or_default();
+    let template = cron.spec.job_template.clone();
     let given = template.metadata.unwrap_or_default();
     let mut annotations = given.annotations.unwrap_or_default();
     annotations.insert(SCHEDULED.to_owned(), clock::rfc3339(at));

@@ -27,7 +27,7 @@ struct Shown {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn show_task(tx: &mut Tx, task: &Task) -> Result<()> {
+pub async fn show(tx: &mut Tx, task: &Task) -> Result<()> {
     if !matches!(task.spec.work, Work::Pod(_)) {
         return Ok(());
     }
@@ -35,20 +35,20 @@ pub async fn show_task(tx: &mut Tx, task: &Task) -> Result<()> {
     if at.phase == Phase::Pending && task.attempt > 0 {
         let ended = Attempt::given_back(task, tx.now());
         if shown(tx, task.no, task.attempt).await?.is_some_and(|was| !was.is_over) {
-            show(tx, task, &ended).await?;
+            show_attempt(tx, task, &ended).await?;
         }
     }
     if task.state == State::Cancelled && shown(tx, task.no, task.attempt + 1).await?.is_some() {
-        return show(tx, task, &Attempt::given_up(task)).await;
+        return show_attempt(tx, task, &Attempt::given_up(task)).await;
     }
-    show(tx, task, &at).await
+    show_attempt(tx, task, &at).await
 }
 
 /// Shows one attempt of `task` as it is now: nothing happens if it looks as before, or if the work is no pod.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn show(tx: &mut Tx, task: &Task, attempt: &Attempt) -> Result<()> {
+pub async fn show_attempt(tx: &mut Tx, task: &Task, attempt: &Attempt) -> Result<()> {
     let Work::Pod(template) = &task.spec.work else { return Ok(()) };
     tx.lock().await?;
     let was = shown(tx, task.no, attempt.attempt).await?;

@@ -92,7 +92,7 @@ async fn delete(tx: &mut Tx, write: Write) -> Result<(Outcome, Vec<Task>)> {
             cancelled = store::cancel(tx, &[task], by).await?;
             // Of a task that was not running the pod goes at once.
             for task in cancelled.iter().filter(|task| task.state.is_final()) {
-                super::show_task(tx, task).await?;
+                super::show(tx, task).await?;
             }
             change
         }

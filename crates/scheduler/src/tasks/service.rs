@@ -106,7 +106,7 @@ impl Scheduler {
                     let touched = store::cancel(tx, &nos, &by).await?;
                     // What runs is shown at its end.
                     for task in touched.iter().filter(|task| task.state.is_final()) {
-                        pods::show_task(tx, task).await?;
+                        pods::show(tx, task).await?;
                     }
                     if let Some(entry) = entry {
                         tx.audit(entry);
@@ -147,7 +147,7 @@ impl Scheduler {
                     }
                     tx.audit(entry);
                     let task = store::replay(tx, &task).await?.ok_or_else(|| missing(&id))?;
-                    pods::show_task(tx, &task).await?;
+                    pods::show(tx, &task).await?;
                     Ok(task)
                 })
             })
@@ -259,7 +259,7 @@ async fn insert_new(tx: &mut Tx, by: &Submission, new: Vec<NewTask>) -> Result<(
 async fn make(tx: &mut Tx, by: &Submission, new: Vec<NewTask>) -> Result<Vec<Task>> {
     let made = store::insert(tx, by, new).await?;
     for task in &made {
-        pods::show_task(tx, task).await?;
+        pods::show(tx, task).await?;
     }
     Ok(made)
 }
