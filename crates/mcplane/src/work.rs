@@ -18,7 +18,7 @@ use mcplane_scheduler::pods::{self, PodStorage};
 use mcplane_scheduler::processes::{self, Credentials, Images, Processes, Surroundings};
 use mcplane_scheduler::tasks::Task;
 use mcplane_scheduler::transport::SqlTransport;
-use mcplane_scheduler::{Parts, Scheduler, jobs};
+use mcplane_scheduler::{Parts, Scheduler, cronjobs, jobs};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -86,6 +86,7 @@ pub(crate) async fn start(work: Work<'_>, background: &TaskTracker) -> Result<Ar
         let stopping = foundation.shutdown.token();
         background.spawn(Arc::clone(&scheduler).run(stopping.clone()));
         background.spawn(jobs::run(client.clone(), scheduler.clone(), Arc::clone(db.clock()), stopping.clone()));
+        background.spawn(cronjobs::run(client.clone(), Arc::clone(db.clock()), stopping.clone()));
         let sweeping = sweep(Arc::clone(&scheduler), executor, foundation);
         background.spawn(stopping.run_until_cancelled_owned(sweeping));
     }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod code;
+pub mod cronjobs;
 pub mod dispatch;
 pub mod fairness;
 pub mod http;
@@ -31,5 +32,6 @@ pub fn register(registry: &mut Registry, db: &Db, table: &Arc<dyn Storage>) -> p
     registry.add(RegisteredKind::new::<pods::Pod>(Arc::new(storage.clone())));
     registry.add(RegisteredKind::new::<nodes::Node>(Arc::new(nodes::NodeStorage::new(db))));
     jobs::register(registry, Arc::clone(table));
+    cronjobs::register(registry, Arc::clone(table));
     storage
 }

@@ -117,13 +117,7 @@ impl State {
         Ok(Action::await_change())
     }
 
-    async fn carry_out(
-        &self,
-        jobs: &Api<Job>,
-        job: &Job,
-        decision: Decision,
-        now: Timestamp,
-    ) -> Result<Action, Error> {
+    async fn carry_out(&self, jobs: &Api<Job>, job: &Job, decision: Decision, now: Timestamp) -> Result<Action, Error> {
         let Decision { create, cancel, status, again_at, happened, .. } = decision;
         if !cancel.is_empty() {
             self.tasks.cancel(cancel, BY_THE_JOB).await.map_err(service)?;
@@ -216,7 +210,8 @@ impl State {
         for gone in owners.iter().filter(|owner| !alive.contains(&owner[OWNER.len()..])) {
             let tasks = self.tasks.of_owner(gone).await.map_err(service)?;
             let (over, going): (Vec<_>, Vec<_>) = tasks.iter().partition(|task| task.state.is_final());
-            let wanted = going.iter().filter(|task| task.cancelled_by.is_none()).map(|task| task.no).collect::<Vec<_>>();
+            let wanted =
+                going.iter().filter(|task| task.cancelled_by.is_none()).map(|task| task.no).collect::<Vec<_>>();
             if !wanted.is_empty() {
                 self.tasks.cancel(wanted, BY_THE_JOB).await.map_err(service)?;
             }

@@ -125,28 +125,26 @@ pub fn decide(spec: &JobSpec, status: &JobStatus, deleting: bool, pieces: &[Piec
 
     let deadline = spec.active_deadline_seconds.zip(start).map(|(seconds, start)| start + seconds * 1000);
     let target = conditions.target().or_else(|| tally.verdict(spec, deadline, now));
-    let (mut ends, mut waits) = (vec![], None);
+    let mut waits = None;
     match target {
         Some((succeeds, reason, message)) => {
             let (criterion, last) =
                 if succeeds { ("SuccessCriteriaMet", "Complete") } else { ("FailureTarget", "Failed") };
-            ends = tally.active();
+            decision.cancel = tally.active();
             conditions.set(criterion, true, &reason, &message);
             if tally.unfinished() == 0 {
                 conditions.set(last, true, &reason, &message);
                 completion_time = succeeds.then(|| conditions::time(now));
                 decision.happened.push(if succeeds { Happened::Completed } else { failure(&reason) });
-                decision.again_at =
-                    spec.ttl_seconds_after_finished.map(|seconds| now + i64::from(seconds) * 1000);
+                decision.again_at = spec.ttl_seconds_after_finished.map(|seconds| now + i64::from(seconds) * 1000);
             }
         }
-        None if suspended => ends = tally.active(),
+        None if suspended => decision.cancel = tally.active(),
         None => {
             waits = deadline;
-            (decision.create, ends) = tally.adjust(spec, now);
+            (decision.create, decision.cancel) = tally.adjust(spec, now);
         }
     }
-    decision.cancel = ends;
     decision.again_at = decision.again_at.or(waits);
     let mut shown = tally.status(spec, status, &conditions);
     shown.start_time = start.map(conditions::time);

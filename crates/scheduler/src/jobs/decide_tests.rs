@@ -183,7 +183,8 @@ fn a_finished_job_goes_in_its_time() {
 
 #[test]
 fn a_job_that_is_deleted_makes_nothing() {
-    let decision = decide(&spec(json!({"parallelism": 3})), &JobStatus::default(), true, &[piece(1, 0, State::Ready)], NOW);
+    let decision =
+        decide(&spec(json!({"parallelism": 3})), &JobStatus::default(), true, &[piece(1, 0, State::Ready)], NOW);
     assert_eq!((decision.cancel, decision.create, decision.happened), (vec![1], vec![], vec![]));
 }
 

@@ -1,7 +1,7 @@
 //! Lists of indexes as a job's status has them: `0,2-4,7`.
 
 /// The text for sorted indexes.
-pub fn text(indexes: &[i64]) -> String {
+pub(super) fn text(indexes: &[i64]) -> String {
     let mut runs: Vec<(i64, i64)> = Vec::new();
     for index in indexes {
         match runs.last_mut() {
@@ -28,12 +28,8 @@ mod tests {
 
     #[test]
     fn runs_are_joined() {
-        for (indexes, expected) in [
-            (&[][..], ""),
-            (&[3], "3"),
-            (&[1, 2], "1,2"),
-            (&[0, 1, 2, 4, 6, 7, 8], "0-2,4,6-8"),
-        ] {
+        for (indexes, expected) in [(&[][..], ""), (&[3], "3"), (&[1, 2], "1,2"), (&[0, 1, 2, 4, 6, 7, 8], "0-2,4,6-8")]
+        {
             assert_eq!(text(indexes), expected);
         }
     }

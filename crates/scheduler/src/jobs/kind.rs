@@ -38,7 +38,12 @@ impl Resource for Job {
             Column { name: "Completions", format: "string", priority: 0, cell: |job| completions(job).into() },
             Column { name: "Duration", format: "string", priority: 0, cell: |job| duration(job) },
             AGE,
-            Column { name: "Containers", format: "string", priority: 1, cell: |job| of_containers(&job["spec"], "name") },
+            Column {
+                name: "Containers",
+                format: "string",
+                priority: 1,
+                cell: |job| of_containers(&job["spec"], "name"),
+            },
             Column { name: "Images", format: "string", priority: 1, cell: |job| of_containers(&job["spec"], "image") },
             Column { name: "Selector", format: "string", priority: 1, cell: |job| selector(job) },
         ],
@@ -178,10 +183,9 @@ pub(crate) fn validate_spec(spec: &JobSpec, path: &str) -> Vec<FieldError> {
         let detail = "when maxFailedIndexes is specified";
         errors.push(FieldError::required(format!("{path}.backoffLimitPerIndex"), detail));
     }
-    for (field, given) in [
-        ("podFailurePolicy", spec.pod_failure_policy.is_some()),
-        ("successPolicy", spec.success_policy.is_some()),
-    ] {
+    for (field, given) in
+        [("podFailurePolicy", spec.pod_failure_policy.is_some()), ("successPolicy", spec.success_policy.is_some())]
+    {
         if given {
             errors.push(FieldError::forbidden(format!("{path}.{field}"), "this server does not support it"));
         }
@@ -342,7 +346,10 @@ mod tests {
                 json!({"completionMode": "Sorted"}),
                 "spec.completionMode: Unsupported value: \"Sorted\": supported values: \"Indexed\", \"NonIndexed\"",
             ),
-            (json!({"successPolicy": {"rules": [{}]}}), "spec.successPolicy: Forbidden: this server does not support it"),
+            (
+                json!({"successPolicy": {"rules": [{}]}}),
+                "spec.successPolicy: Forbidden: this server does not support it",
+            ),
             (
                 json!({"maxFailedIndexes": 1, "completionMode": "Indexed", "completions": 2}),
                 "spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified",
@@ -373,7 +380,8 @@ mod tests {
     #[test]
     fn lists_read_as_those_of_kubectl() {
         let mut job = prepared(json!({"completions": 3}));
-        job["status"] = json!({"succeeded": 1, "startTime": "2024-01-01T00:00:00Z", "completionTime": "2024-01-01T00:01:15Z"});
+        job["status"] =
+            json!({"succeeded": 1, "startTime": "2024-01-01T00:00:00Z", "completionTime": "2024-01-01T00:01:15Z"});
         let cells: Vec<Value> = Job::KIND
             .columns
             .iter()

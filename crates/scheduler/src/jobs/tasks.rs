@@ -21,9 +21,8 @@ impl Tasks for Scheduler {
 
     fn owners<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Arc<str>>>> {
         Box::pin(async move {
-            let sql = "SELECT DISTINCT owner FROM tasks WHERE owner IS NOT NULL AND substr(owner, 1, $2) = $1";
-            let length = i64::try_from(prefix.len()).unwrap_or(i64::MAX);
-            let rows = self.db.fetch(sql, vec![prefix.into(), length.into()]).await?;
+            let sql = "SELECT DISTINCT owner FROM tasks WHERE owner IS NOT NULL AND owner LIKE $1";
+            let rows = self.db.fetch(sql, vec![format!("{prefix}%").into()]).await?;
             rows.iter().map(|row| Ok(row.text(0)?.into())).collect()
         })
     }

@@ -117,7 +117,8 @@ fn validate_container<'a>(
         if variable.name.is_empty() {
             errors.push(FieldError::required(format!("{path}.env[{index}].name"), ""));
         } else if variable.name.contains('=') || !variable.name.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-            let detail = "a valid environment variable name must consist only of printable ASCII characters other than '='";
+            let detail =
+                "a valid environment variable name must consist only of printable ASCII characters other than '='";
             errors.push(FieldError::invalid(format!("{path}.env[{index}].name"), variable.name.as_str(), detail));
         }
     }
@@ -135,7 +136,10 @@ mod tests {
     #[test]
     fn faults_are_told_as_kubernetes_does() {
         let container = json!({"name": "c", "image": "i"});
-        assert_eq!(faults(json!({"spec": {"restartPolicy": "Never", "containers": [container]}})), Vec::<String>::new());
+        assert_eq!(
+            faults(json!({"spec": {"restartPolicy": "Never", "containers": [container]}})),
+            Vec::<String>::new()
+        );
         assert_eq!(
             faults(json!({"spec": {"containers": [container]}})),
             ["spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""]

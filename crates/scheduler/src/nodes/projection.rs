@@ -1,12 +1,15 @@
 //! Writes what machines look like to their rows and to the feed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mcplane_core::{Result, Timestamp, clock};
 use mcplane_db::{Arg, Tx};
 use mcplane_objects::object::{self, ObjectExt as _};
 use mcplane_objects::storage::{Key, Shown, publish};
 use serde_json::Value;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 use super::object::{Known, lost, shown};
 use super::{Facts, NODES, is_silent};
@@ -15,8 +18,29 @@ use crate::scheduler::Scheduler;
 /// How often a beat is told to those who watch.
 const TELL_EACH_MS: i64 = 5 * 60_000;
 
+/// How often a machine beats.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Has this machine beat until `stopping`.
+pub async fn run(scheduler: Arc<Scheduler>, stopping: CancellationToken) {
+    let beats = async {
+        let mut due = tokio::time::interval(BEAT);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            due.tick().await;
+            if let Err(error) = beat(&scheduler).await {
+                tracing::warn!(%error, "this machine could not tell that it lives; it will try again");
+            }
+        }
+    };
+    stopping.run_until_cancelled(beats).await;
+}
+
 /// Tells that this machine lives, and which others do not any more.
-pub(crate) async fn beat(scheduler: &Scheduler) -> Result<()> {
+///
+/// # Errors
+/// When the store fails.
+pub async fn beat(scheduler: &Scheduler) -> Result<()> {
     let (name, identity) = (Arc::clone(&scheduler.node), scheduler.identity.clone());
     let facts = Facts::gather(scheduler.config.capacity, scheduler.config.worker_pool_size);
     scheduler

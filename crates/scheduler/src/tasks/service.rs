@@ -55,10 +55,6 @@ impl Scheduler {
                 Box::pin(async move {
                     tx.lock().await?;
                     let (tasks, made) = insert_new(tx, &by, new).await?;
-                    // What somebody looks after is seen at once; of the rest there may be very many.
-                    for task in tasks.iter().filter(|task| task.owner.is_some()) {
-                        pods::show(tx, task).await?;
-                    }
                     if let Some(entry) = entry {
                         tx.audit(entry);
                     }
@@ -108,7 +104,8 @@ impl Scheduler {
                 Box::pin(async move {
                     tx.lock().await?;
                     let touched = store::cancel(tx, &nos, &by).await?;
-                    for task in &touched {
+                    // What runs is shown at its end.
+                    for task in touched.iter().filter(|task| task.state.is_final()) {
                         pods::show(tx, task).await?;
                     }
                     if let Some(entry) = entry {
@@ -149,7 +146,9 @@ impl Scheduler {
                         )));
                     }
                     tx.audit(entry);
-                    store::replay(tx, &task).await?.ok_or_else(|| missing(&id))
+                    let task = store::replay(tx, &task).await?.ok_or_else(|| missing(&id))?;
+                    pods::show(tx, &task).await?;
+                    Ok(task)
                 })
             })
             .await?;
@@ -216,7 +215,7 @@ async fn insert_new(tx: &mut Tx, by: &Submission, new: Vec<NewTask>) -> Result<(
     let unique: Vec<&str> = new.iter().filter_map(|task| task.unique_key.as_deref()).collect();
     let idempotency: Vec<&str> = new.iter().filter_map(|task| task.idempotency_key.as_deref()).collect();
     if unique.is_empty() && idempotency.is_empty() {
-        let made = store::insert(tx, by, new).await?;
+        let made = make(tx, by, new).await?;
         let pending = made.iter().map(Pending::from).collect();
         return Ok((made, pending));
     }
@@ -248,13 +247,22 @@ async fn insert_new(tx: &mut Tx, by: &Submission, new: Vec<NewTask>) -> Result<(
         }
         slots.push(slot);
     }
-    let made = store::insert(tx, by, to_make).await?;
+    let made = make(tx, by, to_make).await?;
     let pending = made.iter().map(Pending::from).collect();
     let tasks = slots.into_iter().map(|slot| match slot {
         Slot::Known(task) => Arc::unwrap_or_clone(task),
         Slot::New(index) => made[index].clone(),
     });
     Ok((tasks.collect(), pending))
+}
+
+async fn make(tx: &mut Tx, by: &Submission, new: Vec<NewTask>) -> Result<Vec<Task>> {
+    let made = store::insert(tx, by, new).await?;
+    // What somebody looks after is seen at once; of the rest there may be very many.
+    for task in made.iter().filter(|task| task.owner.is_some()) {
+        pods::show(tx, task).await?;
+    }
+    Ok(made)
 }
 
 #[derive(Clone)]
