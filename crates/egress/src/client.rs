@@ -197,6 +197,10 @@ impl Resolver {
             return Err(Failure::Plain(host.to_owned()));
         }
         match addresses.iter().find(|address| !self.policy.allows(host, address.ip(), self.plain)) {
+            // By TLS it would do.
+            Some(address) if self.plain && self.policy.allows(host, address.ip(), false) => {
+                Err(Failure::Plain(host.to_owned()))
+            }
             Some(address) => Err(Failure::Refused { host: host.to_owned(), address: address.ip() }),
             None => Ok(()),
         }
@@ -273,6 +277,9 @@ mod tests {
         }
         let refused = post(&[], &format!("https://localhost:{port}/")).await;
         assert!(matches!(&refused, Err(Failure::Refused { host, .. }) if host == "localhost"), "{refused:?}");
+        // The name might have been of that network.
+        let plain = post(&["10.0.0.0/8"], "http://8.8.8.8.nip.invalid/").await;
+        assert!(matches!(plain, Err(Failure::Unresolved(_))), "{plain:?}");
         // A network is named, and the name's address is not in it.
         let refused = post(&["10.0.0.0/8"], &format!("http://localhost:{port}/")).await;
         assert!(matches!(refused, Err(Failure::Refused { .. })), "{refused:?}");
