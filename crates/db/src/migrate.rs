@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     6 "0006_models",
     7 "0007_traces",
     8 "0008_evaluation_datasets",
+    9 "0009_webhooks",
     10 "0010_artifacts",
     11 "0011_lineage",
     12 "0012_purge",

@@ -184,7 +184,8 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     let access = Access::start(&db, Arc::new(table.clone()), access_config(foundation)).await?;
     let login = foundation.exposure.login_policy(config.auth.mode, access.users_exist())?;
     let mut registry = Registry::default();
-    kinds::register(&mut registry, &table, &cipher(foundation)?);
+    let cipher = cipher(foundation)?;
+    kinds::register(&mut registry, &table, &cipher);
     access.register(&mut registry);
     tracking::models::register(&mut registry, &db);
     let pods = scheduler::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
@@ -200,11 +201,12 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
         stopping: stopping.clone(),
     });
-    let tracked = Arc::new(start_tracking(foundation, &db, &table).await?);
+    let tracked = Arc::new(start_tracking(foundation, &db, &table, cipher).await?);
     let client = controllers::in_process(api.clone().into_router(), "controllers");
     controllers::start(&objects, vec![tracked.clone()], &client, &stopping, &background);
     let purging = Arc::clone(&tracked);
     background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));
+    background.spawn(Arc::clone(&tracked).send_messages(stopping.clone()));
     let work = work::start(Work { foundation, db: &db, table: &table, client: &client, pods: &pods, login }, &background).await?;
     let tasks = scheduler::http::routes(scheduler::http::Door { scheduler: work, authorizer: access.authorizer() });
     let operations = operations_routes(Operations {
@@ -239,15 +241,25 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     Ok(Application { router, routes, own_limits, store: Some(db), background })
 }
 
-async fn start_tracking(foundation: &Foundation<'_>, db: &Db, table: &TableStorage) -> Result<Tracking, StartError> {
+async fn start_tracking(
+    foundation: &Foundation<'_>,
+    db: &Db,
+    table: &TableStorage,
+    cipher: Cipher,
+) -> Result<Tracking, StartError> {
     let config = &foundation.config.tracking;
     let destination = config.destination(foundation.data_dir.path())?;
     let blobs = Blobs::open(destination, &BlobsConfig::from_vars(std::env::vars())).await?;
     let sources = config.sources()?;
     let external = External::open(sources, &BlobsConfig::from_vars(std::env::vars())).await?;
     let artifacts = Artifacts { blobs, most_bytes: config.max_artifact.0, external };
-    let default_artifact_root = config.default_artifact_root.to_string();
-    Ok(Tracking::start(db, table, artifacts, tracking::Config { default_artifact_root }).await?)
+    let config = tracking::Config {
+        default_artifact_root: config.default_artifact_root.to_string(),
+        webhook_hosts: config.webhook_policy()?,
+        openlineage: config.openlineage(std::env::var("OPENLINEAGE_API_KEY").ok().as_deref())?,
+        ..tracking::Config::default()
+    };
+    Ok(Tracking::start(db, table, artifacts, cipher, config).await?)
 }
 
 async fn open_store(foundation: &Foundation<'_>) -> Result<Db, StartError> {

@@ -11,6 +11,7 @@ pub mod logged_models;
 pub mod metrics;
 pub mod mlflow;
 pub mod models;
+mod outbox;
 pub mod pages;
 mod passage;
 pub mod purge;
@@ -21,11 +22,14 @@ mod statement;
 mod tags;
 pub mod traces;
 mod tracking;
+pub mod webhooks;
 pub mod workspaces;
 
+pub use lineage::Push;
+pub use outbox::Pace;
 pub use query::View;
 pub use scope::{
     ARTIFACTS, EVALUATION_DATASETS, EXPERIMENTS, LINEAGE, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, TRACES,
-    roles,
+    WEBHOOKS, roles,
 };
 pub use tracking::{Config, Tracking};

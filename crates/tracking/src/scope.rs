@@ -36,6 +36,11 @@ pub const MODELS: Noun = Noun { group: OBJECT_GROUP, resource: "models" };
 pub const MODEL_VERSIONS: Noun = Noun { group: OBJECT_GROUP, resource: "modelversions" };
 /// What was made from what.
 pub const LINEAGE: Noun = Noun { group: GROUP, resource: "lineage" };
+/// Webhooks. They send what happens here elsewhere, and their addresses may be secrets.
+pub const WEBHOOKS: Noun = Noun { group: GROUP, resource: "webhooks" };
+
+/// What those who may see or change a namespace see and change of this crate.
+const EVERYDAY: [Noun; 7] = [EXPERIMENTS, RUNS, LOGGED_MODELS, ARTIFACTS, EVALUATION_DATASETS, TRACES, LINEAGE];
 
 impl Noun {
     /// What a role must allow for `verb` in `namespace`.
@@ -57,7 +62,7 @@ pub(crate) fn namespace(grant: &Grant) -> Result<&str> {
 
 /// The ClusterRoles that give the sums `view`, `edit` and `admin` their rights in this crate's nouns.
 pub fn roles() -> Vec<serde_json::Value> {
-    let role = |target: &str, verbs: &[&str]| {
+    let role = |target: &str, rules: serde_json::Value| {
         serde_json::json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRole",
@@ -69,14 +74,19 @@ pub fn roles() -> Vec<serde_json::Value> {
                 },
                 "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
             },
-            "rules": [
-                {"apiGroups": [GROUP], "resources": ["*"], "verbs": verbs},
-                {"apiGroups": [OBJECT_GROUP], "resources": [MODELS.resource, MODEL_VERSIONS.resource], "verbs": verbs},
-            ],
+            "rules": rules,
         })
     };
+    let everyday = |verbs: &[&str]| {
+        serde_json::json!([
+            {"apiGroups": [GROUP], "resources": EVERYDAY.map(|noun| noun.resource), "verbs": verbs},
+            {"apiGroups": [OBJECT_GROUP], "resources": [MODELS.resource, MODEL_VERSIONS.resource], "verbs": verbs},
+        ])
+    };
+    let webhooks = serde_json::json!([{"apiGroups": [GROUP], "resources": [WEBHOOKS.resource], "verbs": ["*"]}]);
     vec![
-        role("view", &["get", "list", "watch"]),
-        role("edit", &["create", "update", "patch", "delete", "deletecollection"]),
+        role("view", everyday(&["get", "list", "watch"])),
+        role("edit", everyday(&["create", "update", "patch", "delete", "deletecollection"])),
+        role("admin", webhooks),
     ]
 }

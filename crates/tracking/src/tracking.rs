@@ -3,13 +3,19 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
+use futures::future::BoxFuture;
 use mcplane_core::Result;
 use mcplane_db::Db;
+use mcplane_egress::{Egress, Limits, Policy};
 use mcplane_objects::Mirror;
-use mcplane_objects::storage::Storage;
+use mcplane_objects::storage::{Cipher, Storage};
+use tokio_util::sync::CancellationToken;
 
 use crate::artifacts::Artifacts;
+use crate::lineage::Push;
+use crate::outbox::{self, Carrier, Fate, Message, Pace, Wake};
 use crate::passage::Passages;
+use crate::webhooks;
 use crate::workspaces::Workspace;
 
 /// What tracking is told by the operator.
@@ -17,11 +23,22 @@ use crate::workspaces::Workspace;
 pub struct Config {
     /// Where artifacts of new experiments go, as a URI that clients see; `mlflow-artifacts:/` sends them through the server.
     pub default_artifact_root: String,
+    /// Whom webhooks may reach.
+    pub webhook_hosts: Policy,
+    /// Who is told of runs, as OpenLineage events.
+    pub openlineage: Option<Push>,
+    /// How patient the sender of messages is.
+    pub pace: Pace,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { default_artifact_root: "mlflow-artifacts:/".to_owned() }
+        Self {
+            default_artifact_root: "mlflow-artifacts:/".to_owned(),
+            webhook_hosts: Policy::default(),
+            openlineage: None,
+            pace: Pace::default(),
+        }
     }
 }
 
@@ -37,6 +54,14 @@ pub struct Tracking {
     pub(crate) passages: Passages,
     /// Held by whoever clears away what was purged.
     pub(crate) purging: tokio::sync::Mutex<()>,
+    /// Seals the secrets of webhooks.
+    pub(crate) cipher: Cipher,
+    /// Sends to webhooks.
+    pub(crate) egress: Egress,
+    /// Sends to whom the operator names.
+    pub(crate) lineage_egress: Egress,
+    /// To be called after a commit that may have left a message.
+    pub(crate) wake: Wake,
 }
 
 impl Tracking {
@@ -44,22 +69,52 @@ impl Tracking {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn start(db: &Db, table: &dyn Storage, artifacts: Artifacts, config: Config) -> Result<Self> {
+    pub async fn start(
+        db: &Db,
+        table: &dyn Storage,
+        artifacts: Artifacts,
+        cipher: Cipher,
+        config: Config,
+    ) -> Result<Self> {
         let resource: Arc<str> = "namespaces".into();
         let namespaces = Mirror::start(db, table, &resource, Workspace::of_namespace, |_| ()).await?;
         Ok(Self {
             db: db.clone(),
+            egress: Egress::new(config.webhook_hosts.clone(), Limits::default()),
+            lineage_egress: Egress::new(Policy::everything(), Limits::default()),
             config,
             artifacts,
             namespaces,
             with_default: Mutex::default(),
             passages: Passages::default(),
             purging: tokio::sync::Mutex::default(),
+            cipher,
+            wake: Wake::default(),
         })
     }
 
     /// Whether there is such a namespace, and it is not going: they are the workspaces.
     pub fn has_workspace(&self, name: &str) -> bool {
         self.namespaces.get("", name).is_some()
+    }
+}
+
+impl Tracking {
+    /// Sends what waits for webhooks and others, until `stopping` is cancelled.
+    pub async fn send_messages(self: Arc<Self>, stopping: CancellationToken) {
+        let (db, pace, wake) = (self.db.clone(), self.config.pace, self.wake.clone());
+        outbox::run(db, self, pace, wake, stopping).await;
+    }
+}
+
+impl Carrier for Tracking {
+    fn carry<'a>(&'a self, lane: &'a str, message: &'a Message) -> BoxFuture<'a, Result<Fate>> {
+        Box::pin(async move {
+            match (lane.strip_prefix(webhooks::LANES), Push::namespace_of(lane)) {
+                (Some(id), _) => self.carry_to_webhook(id, message).await,
+                (_, Some(namespace)) => self.push_run_event(namespace, message).await,
+                _ => Ok(Fate::Void),
+            }
+        })
     }
 }

@@ -60,6 +60,7 @@ const CASES: &[(&str, Case)] = cases![
     },
     migrations::{
         an_old_database_is_migrated_with_its_data,
+        a_migration_below_the_newest_is_applied,
         a_newer_database_is_refused,
         a_changed_migration_is_refused,
         servers_may_start_at_the_same_time,

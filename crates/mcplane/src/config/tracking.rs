@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use mcplane_blobs::Location;
 use mcplane_core::units::ByteSize;
+use mcplane_egress::Policy;
+use mcplane_tracking::Push;
 
 use super::{section, serde_as_text};
 
@@ -24,6 +26,12 @@ section! {
         model_sources: Vec<String> = Vec::new(),
         /// Directory of MLflow's own web pages, `mlflow/server/js/build` of its Python package; none are served if empty.
         mlflow_ui: String = String::new(),
+        /// Whom webhooks may reach besides public hosts by https: hosts such as `hooks.internal` and `*.internal`, networks such as
+        /// `10.0.0.0/8`; these also without TLS.
+        webhook_hosts: Vec<String> = Vec::new(),
+        /// Server that is told of runs as OpenLineage events, such as `http://marquez:5000`; its key comes from OPENLINEAGE_API_KEY in
+        /// the environment. None is if empty.
+        openlineage_url: String = String::new(),
     }
 }
 
@@ -41,6 +49,8 @@ impl TrackingConfig {
         {
             rules.push(format!("tracking.artifacts-destination: {error}"));
         }
+        rules.extend(self.webhook_policy().err().map(|error| format!("tracking.webhook-hosts: {error}")));
+        rules.extend(self.openlineage(None).err().map(|error| format!("tracking.openlineage-url: {error}")));
         rules.extend(self.sources().err().map(|error| format!("tracking.model-sources: {error}")));
         rules
     }
@@ -57,6 +67,23 @@ impl TrackingConfig {
             location => Ok(location),
         };
         self.model_sources.iter().map(bucket).collect()
+    }
+
+    /// Whom webhooks may reach.
+    ///
+    /// # Errors
+    /// For what is neither a host nor a network.
+    pub fn webhook_policy(&self) -> mcplane_core::Result<Policy> {
+        Policy::allowing(&self.webhook_hosts).map_err(mcplane_core::Error::bad_request)
+    }
+
+    /// Who is told of runs, with that key.
+    ///
+    /// # Errors
+    /// For what is no URL, or no key.
+    pub fn openlineage(&self, key: Option<&str>) -> mcplane_core::Result<Option<Push>> {
+        let url = Some(self.openlineage_url.trim()).filter(|url| !url.is_empty());
+        url.map(|url| Push::new(url, key.filter(|key| !key.is_empty()))).transpose()
     }
 
     /// Where artifacts that come through the server are kept.
@@ -122,6 +149,12 @@ mod tests {
         assert_eq!(rules("s3://bucket/a", "/srv/artifacts"), Vec::<String>::new());
         assert_eq!(rules("mlflow-artifacts:/", "gs://bucket"), Vec::<String>::new());
         assert_eq!(rules("ftp://x", "relative").len(), 2);
+        let config = TrackingConfig {
+            webhook_hosts: vec!["http://x".to_owned()],
+            openlineage_url: "marquez".to_owned(),
+            ..TrackingConfig::default()
+        };
+        assert_eq!(config.broken_rules().len(), 2, "{:?}", config.broken_rules());
         assert!("s3://key:secret@bucket".parse::<ArtifactUri>().is_err());
     }
 }

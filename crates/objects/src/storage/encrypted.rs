@@ -56,8 +56,11 @@ impl Cipher {
         (!keys.is_empty()).then_some(Self { keys })
     }
 
-    /// `KEY:BASE64(nonce, ciphertext)`. `context` must be the same when opening.
-    fn seal(&self, plain: &str, context: &str) -> Result<String> {
+    /// Seals a text, as `KEY:BASE64(nonce, ciphertext)`. `context` says what it belongs to, and must be the same when opening.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] without a key.
+    pub fn seal(&self, plain: &str, context: &str) -> Result<String> {
         let (number, key) = self.keys.last_key_value().ok_or_else(|| Error::internal("no key to seal with"))?;
         let nonce: [u8; NONCE] = rand::random();
         let payload = Payload { msg: plain.as_bytes(), aad: context.as_bytes() };
@@ -65,7 +68,11 @@ impl Cipher {
         Ok(format!("{number}:{}", STANDARD.encode([&nonce[..], &sealed].concat())))
     }
 
-    fn open(&self, sealed: &str, context: &str) -> Result<String> {
+    /// Opens what was sealed.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for what is malformed, tampered with or sealed with an unknown key.
+    pub fn open(&self, sealed: &str, context: &str) -> Result<String> {
         let failed = |what: &str| Error::internal(format!("{context} can't be decrypted: {what}"));
         let (number, text) = sealed.split_once(':').ok_or_else(|| failed("malformed"))?;
         let key = number.parse().ok().and_then(|number: u32| self.keys.get(&number));

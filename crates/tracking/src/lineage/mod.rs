@@ -12,9 +12,11 @@ mod graph;
 mod node;
 mod openlineage;
 mod place;
+mod push;
 mod reported;
 mod service;
 mod walk;
 
 pub use graph::{Described, Direction, Edge, EdgeKind, Graph};
 pub use node::Node;
+pub use push::Push;

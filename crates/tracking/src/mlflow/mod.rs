@@ -21,7 +21,7 @@ pub(crate) use routes::{Access, Dialect, Inner};
 
 use crate::{
     Tracking, artifacts, datasets, evaluation_datasets, experiments, graphql, lineage, logged_models, metrics, models,
-    purge, runs, traces, workspaces,
+    purge, runs, traces, webhooks, workspaces,
 };
 
 /// How paths begin whose requests [`Call`] limits, because they may be larger than objects.
@@ -68,6 +68,7 @@ pub fn routes(door: Door) -> Routes {
     let dialect = models::mlflow::routes(dialect);
     let dialect = models::rest::routes(dialect);
     let dialect = evaluation_datasets::mlflow::routes(dialect);
+    let dialect = webhooks::mlflow::routes(dialect);
     let dialect = lineage::api::routes(dialect);
     let dialect = server::routes(dialect);
     let dialect = workspaces::mlflow::routes(dialect);

@@ -24,6 +24,7 @@ mod semantic;
 mod service;
 mod source;
 mod store;
+mod told;
 mod types;
 mod uri;
 mod version_store;

@@ -3,6 +3,7 @@
 use mcplane_core::{Error, Result};
 use sha2::{Digest as _, Sha256};
 
+use super::types::PROMPT_TEXT_TAG;
 use crate::tags::{LONGEST_KEY, Tag, check_length, check_name, check_path, check_text};
 
 /// Longest name of a model, in characters.
@@ -15,8 +16,6 @@ const LONGEST_TAG: usize = 100_000;
 const LONGEST_DESCRIPTION: usize = 100_000;
 /// Longest name of a model's object: that of a version adds to it.
 const LONGEST_OBJECT: usize = 120;
-/// The tag that holds a prompt.
-const PROMPT_TEXT_TAG: &str = "mlflow.prompt.text";
 /// The alias of whatever version is the last.
 pub(super) const LATEST: &str = "latest";
 

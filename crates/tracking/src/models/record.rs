@@ -64,7 +64,8 @@ impl Tracking {
         check(&new)?;
         let pinned = self.pin(grant, &new.model_path).await?;
         let grant = grant.clone();
-        self.db
+        let made = self
+            .db
             .write(move |tx| {
                 Box::pin(async move {
                     let namespace = namespace(&grant)?;
@@ -95,7 +96,9 @@ impl Tracking {
                     Ok(version)
                 })
             })
-            .await
+            .await?;
+        self.wake.up();
+        Ok(made)
     }
 
     /// All versions of a model, the newest first.

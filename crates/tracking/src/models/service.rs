@@ -7,7 +7,7 @@ use mcplane_objects::audit;
 use uuid::Uuid;
 
 use super::types::{NewModel, RegisteredModel, Shown, Stage, is_prompt};
-use super::{ModelVersion, names, projection, store, version_store};
+use super::{ModelVersion, names, projection, store, told, version_store};
 use crate::Tracking;
 use crate::scope::namespace;
 use crate::tags::Tag;
@@ -25,7 +25,8 @@ impl Tracking {
         names::check_model_tags(&new.tags)?;
         new.description.iter().try_for_each(|text| names::check_description(text))?;
         let grant = grant.clone();
-        self.db
+        let made = self
+            .db
             .write(move |tx| {
                 Box::pin(async move {
                     let namespace = namespace(&grant)?;
@@ -39,7 +40,9 @@ impl Tracking {
                     projection::show(tx, namespace, &name, &[]).await
                 })
             })
-            .await
+            .await?;
+        self.wake.up();
+        Ok(made)
     }
 
     /// The model of that name, with its latest versions.
@@ -135,6 +138,7 @@ impl Tracking {
         names::check_model_tag(&tag)?;
         self.change_registered_model(grant, name, "update", |model, tx, _| {
             Box::pin(async move {
+                told::tagged(tx, &model, &tag.key, Some(&tag.value)).await?;
                 store::put_tags(tx, model.no, &[tag]).await?;
                 Ok(vec![])
             })
@@ -153,6 +157,7 @@ impl Tracking {
         self.change_registered_model(grant, name, "update", |model, tx, _| {
             Box::pin(async move {
                 store::remove_tag(tx, model.no, &key).await?;
+                told::tagged(tx, &model, &key, None).await?;
                 Ok(vec![])
             })
         })
@@ -183,7 +188,9 @@ impl Tracking {
                     Ok(())
                 })
             })
-            .await
+            .await?;
+        self.wake.up();
+        Ok(())
     }
 }
 
@@ -205,6 +212,7 @@ pub(super) async fn insert(tx: &mut Tx, namespace: &str, new: NewModel) -> Resul
         latest: vec![],
     };
     model.no = store::insert(tx, &model).await?;
+    told::created(tx, &model).await?;
     Ok(model)
 }
 

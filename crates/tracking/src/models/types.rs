@@ -12,6 +12,9 @@ use crate::tags::Tag;
 /// The tag that makes a model or a version a prompt.
 pub(super) const PROMPT_TAG: &str = "mlflow.prompt.is_prompt";
 
+/// The tag that holds a prompt.
+pub(super) const PROMPT_TEXT_TAG: &str = "mlflow.prompt.text";
+
 /// The tag of versions that a rollback left.
 pub(super) const ROLLED_BACK_TAG: &str = "mcplane.rolled-back";
 

@@ -9,7 +9,7 @@ use super::service::{last_of_each, record};
 use super::source::{self, Origin};
 use super::store::Reader;
 use super::types::{NewVersion, Record, RegisteredModel, Shown, Stage, is_prompt};
-use super::{ModelVersion, SemanticVersion, logged, names, projection, store, version_store};
+use super::{ModelVersion, SemanticVersion, logged, names, projection, store, told, version_store};
 use crate::Tracking;
 use crate::scope::namespace;
 use crate::tags::{Tag, check_length, check_text};
@@ -33,7 +33,8 @@ impl Tracking {
         check_text(&new.run_link)?;
         names::check_description(&new.description)?;
         let grant = grant.clone();
-        self.db
+        let made = self
+            .db
             .write(move |tx| {
                 Box::pin(async move {
                     let namespace = namespace(&grant)?;
@@ -52,7 +53,9 @@ impl Tracking {
                     Ok(version)
                 })
             })
-            .await
+            .await?;
+        self.wake.up();
+        Ok(made)
     }
 
     /// The version, with tags and aliases.
@@ -165,8 +168,9 @@ impl Tracking {
         names::check_model(model, "name")?;
         names::version_number(number)?;
         names::check_version_tag(&tag)?;
-        self.change_version(grant, model, number, "update", |_, version, tx| {
+        self.change_version(grant, model, number, "update", |model, version, tx| {
             Box::pin(async move {
+                told::version_tagged(tx, &model, version.number, &tag.key, Some(&tag.value)).await?;
                 version_store::put_tags(tx, &version, &[tag]).await?;
                 Ok(vec![])
             })
@@ -183,9 +187,10 @@ impl Tracking {
         names::version_number(number)?;
         names::check_key(key)?;
         let key = key.to_owned();
-        self.change_version(grant, model, number, "update", |_, version, tx| {
+        self.change_version(grant, model, number, "update", |model, version, tx| {
             Box::pin(async move {
                 version_store::remove_tag(tx, &version, &key).await?;
+                told::version_tagged(tx, &model, version.number, &key, None).await?;
                 Ok(vec![])
             })
         })
@@ -203,6 +208,7 @@ impl Tracking {
         self.change_version(grant, model, number, "update", |model, version, tx| {
             Box::pin(async move {
                 store::put_alias(tx, model.no, &alias, version.number).await?;
+                told::aliased(tx, &model, &alias, Some(version.number)).await?;
                 Ok(model.version_with(&alias).into_iter().collect())
             })
         })
@@ -220,6 +226,7 @@ impl Tracking {
         self.change_registered_model(grant, model, "update", |model, tx, _| {
             Box::pin(async move {
                 store::remove_alias(tx, model.no, &alias).await?;
+                told::aliased(tx, &model, &alias, None).await?;
                 Ok(model.version_with(&alias).into_iter().collect())
             })
         })
@@ -257,7 +264,9 @@ impl Tracking {
                     Ok(())
                 })
             })
-            .await
+            .await?;
+        self.wake.up();
+        Ok(())
     }
 }
 
@@ -331,5 +340,6 @@ pub(super) async fn insert(
     };
     version_store::insert(tx, &model.namespace, &version).await?;
     projection::show(tx, &model.namespace, &model.name, &[version.number]).await?;
+    told::version_created(tx, &model.namespace, &version).await?;
     Ok(version)
 }

@@ -68,6 +68,10 @@ pub(super) const OF_NAMESPACES: &[Rows] = &[
     rows("lineage_edges", "source, target, kind", "source IN (SELECT no FROM lineage_nodes WHERE namespace = {})"),
     rows("lineage_nodes", "no", "namespace = {}"),
     rows("lineage_events", "namespace, digest", "namespace = {}"),
+    rows("webhook_events", "webhook, event", "webhook IN (SELECT no FROM webhooks WHERE namespace = {})"),
+    rows("webhooks", "no", "namespace = {}"),
+    rows("outbox", "no", "lane IN (SELECT lane FROM outbox_lanes WHERE namespace = {})"),
+    rows("outbox_lanes", "lane", "namespace = {}"),
     rows("counters", "namespace, name", "namespace = {} AND name LIKE '%mcplane.io/%'"),
 ];
 const OF_DATASETS: &str = "dataset IN (SELECT no FROM evaluation_datasets WHERE namespace = {})";

@@ -27,7 +27,9 @@ impl Tracking {
         self.ensure_default(grant).await?;
         let grant = grant.clone();
         let (user_id, started_at) = (new.user_id, new.started_at);
-        self.db
+        let teller = self.tell_of_run();
+        let made = self
+            .db
             .write(move |tx| {
                 Box::pin(async move {
                     let namespace = namespace(&grant)?;
@@ -52,10 +54,13 @@ impl Tracking {
                     };
                     info.no = store::insert(tx, namespace, &info).await?;
                     store::put_tags(tx, info.no, &tags).await?;
+                    teller.tell(tx, namespace, &info.id, info.status).await?;
                     Ok(Run { info, metrics: vec![], params: vec![], tags, lineage: Lineage::default() })
                 })
             })
-            .await
+            .await?;
+        self.wake_for_runs();
+        Ok(made)
     }
 
     /// The run with all that was logged to it, deleted or not.
@@ -76,14 +81,21 @@ impl Tracking {
     pub async fn update_run(&self, grant: &Grant, id: &str, change: RunUpdate) -> Result<RunInfo> {
         let change = RunUpdate { name: change.name.filter(|name| !name.is_empty()), ..change };
         change.name.iter().try_for_each(|name| check_text(name))?;
-        self.change_run(grant, id, |run, tx, namespace, id| {
-            Box::pin(async move {
-                apply(tx, run, &change).await?;
-                let (sql, args) = store::by_id(namespace, id);
-                tx.fetch(sql, args).await?.first().map(store::read).transpose()?.ok_or_else(|| store::missing(id))
+        let teller = self.tell_of_run();
+        let changed = self
+            .change_run(grant, id, move |run, tx, namespace, id| {
+                Box::pin(async move {
+                    apply(tx, run, &change).await?;
+                    if let Some(status) = change.status {
+                        teller.tell(tx, namespace, id, status).await?;
+                    }
+                    let (sql, args) = store::by_id(namespace, id);
+                    tx.fetch(sql, args).await?.first().map(store::read).transpose()?.ok_or_else(|| store::missing(id))
+                })
             })
-        })
-        .await
+            .await?;
+        self.wake_for_runs();
+        Ok(changed)
     }
 
     /// Deletes a run, which can be restored until it is purged, or restores it.

@@ -11,13 +11,14 @@ use crate::Tracking;
 
 const VERSION: &str = "v1";
 /// What a workspace may hold and still be deleted without more words: what every namespace gets by itself.
-const HELD: [(&str, &str); 3] = [
+const HELD: [(&str, &str); 4] = [
     (
         "experiments",
         "SELECT count(*) FROM experiments e WHERE namespace = $1 AND \
                      (id <> 0 OR EXISTS (SELECT 1 FROM runs WHERE experiment = e.no))",
     ),
     ("registered_models", "SELECT count(*) FROM registered_models WHERE namespace = $1"),
+    ("webhooks", "SELECT count(*) FROM webhooks WHERE namespace = $1"),
     (
         "objects",
         "SELECT count(*) FROM objects WHERE namespace = $1 AND NOT (resource = 'serviceaccounts' AND name = 'default')",

@@ -18,6 +18,7 @@ mod rig;
 mod runs;
 mod search;
 mod traces;
+mod webhooks;
 mod workspaces;
 
 use mcplane_testkit::suite::{self, Case};
@@ -59,6 +60,10 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
     traces::{ traces_live_and_die, spans_come_before_or_after, exports_are_checked, traces_are_assessed, traces_are_found },
+    webhooks::{
+        webhooks_live_and_die, webhook_requests_are_checked, changes_are_told_in_order, deliveries_are_tried_again,
+        messages_are_given_up, messages_outlive_their_server, several_servers_send_once, runs_are_told_to_openlineage,
+    },
     workspaces::{ workspaces_live_and_die, workspace_requests_are_checked },
 ];
 

@@ -40,7 +40,8 @@ fn scripts_of_users(backend: Backend) {
 
 /// The checks beside the crate: what was found by asking MLflow's server the same.
 fn each_noun(backend: Backend) {
-    let server = Server::start(env!("CARGO_BIN_EXE_mcplane"), backend);
+    let settings = ["--set", r#"tracking.webhook-hosts=["127.0.0.1"]"#];
+    let server = Server::start_with(env!("CARGO_BIN_EXE_mcplane"), backend, &settings);
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracking/tests/mlflow");
     pytest(&server, &folder, 10);
 }
