@@ -43,6 +43,11 @@ impl Store {
 
     /// The dialect, with the namespaces `default` and `other`.
     pub(crate) async fn start(&self) -> Api {
+        self.start_with(Config::default()).await
+    }
+
+    /// [`Self::start`] with other settings.
+    pub(crate) async fn start_with(&self, config: Config) -> Api {
         let db = Db::open(&self.url, Arc::new(SystemClock)).await.unwrap();
         let table = TableStorage::new(db.clone());
         let cipher = Cipher::load_or_create(&self.directory.path().join("secrets.key")).unwrap();
@@ -54,7 +59,7 @@ impl Store {
         let files = Location::parse(self.directory.path().join("artifacts").to_str().unwrap()).unwrap();
         let blobs = Blobs::open(files, &BlobsConfig::default()).await.unwrap();
         let artifacts = Artifacts { blobs, most_bytes: 64 << 20, external: External::default() };
-        let tracking = Arc::new(Tracking::start(&db, &table, artifacts, Config::default()).await.unwrap());
+        let tracking = Arc::new(Tracking::start(&db, &table, artifacts, config).await.unwrap());
         let kube = http::Door {
             objects: Arc::clone(&objects),
             authorizer: Arc::new(AllowAll),
