@@ -60,7 +60,10 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
         a_namespace_takes_along_what_it_tracked, uploads_hold_a_namespace,
     },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
-    traces::{ traces_live_and_die, spans_come_before_or_after, exports_are_checked, traces_are_assessed, traces_are_found },
+    traces::{
+        traces_live_and_die, spans_come_before_or_after, exports_are_checked, exports_may_be_json, traces_are_assessed,
+        traces_are_found, traces_are_measured, older_clients_are_served,
+    },
     workspaces::{ workspaces_live_and_die, workspace_requests_are_checked },
 ];
 
