@@ -32,13 +32,14 @@ type Need = (&'static str, &'static str, fn() -> bool);
 const NEEDS: &[Need] = &[
     ("PostgreSQL's server programs", "postgresql", has_postgres),
     ("strace", "strace", || shell::succeeds("strace", &["-V"])),
+    ("Chromium", "chromium", has_chromium),
     ("Python 3 with venv", "python3-venv", || shell::succeeds("python3", &["-c", "import ensurepip, venv"])),
 ];
 
 pub(crate) fn run() -> Result<(), Fault> {
     provide(NEEDS)?;
     kubectl()?;
-    println!("PostgreSQL, kubectl, Python and strace are there.");
+    println!("PostgreSQL, kubectl, Python, Chromium and strace are there.");
     Ok(())
 }
 
@@ -71,6 +72,12 @@ pub(crate) fn kubectl() -> Result<PathBuf, Fault> {
 fn has_postgres() -> bool {
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     shell::succeeds("initdb", &["--version"]) || debian.into_iter().any(|dir| dir.path().join("bin/initdb").is_file())
+}
+
+fn has_chromium() -> bool {
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+        .iter()
+        .any(|name| shell::succeeds(name, &["--version"]))
 }
 
 fn apt_install(packages: &[&str]) -> Result<(), Fault> {

@@ -45,9 +45,7 @@ pub fn roles() -> Vec<serde_json::Value> {
             "rules": rules,
         })
     };
-    let rule = |group: &str, resources: &[&str], verbs: &[&str]| {
-        serde_json::json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
-    };
+    let rule = |group: &str, resources: &[&str], verbs: &[&str]| serde_json::json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
     let (see, change) = (["get", "list", "watch"], ["create", "update", "patch", "delete", "deletecollection"]);
     vec![
         role(

@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test helper reports by panicking")]
 
+pub mod browser;
 pub mod http;
 pub mod kubectl;
 pub mod postgres;

@@ -39,6 +39,13 @@ impl Venv {
         self.0.join("bin/python")
     }
 
+    /// Where the packages lie.
+    pub fn packages(&self) -> PathBuf {
+        let versions = std::fs::read_dir(self.0.join("lib")).into_iter().flatten().flatten();
+        let found = versions.map(|version| version.path().join("site-packages")).find(|path| path.is_dir());
+        found.expect("an environment has packages")
+    }
+
     /// A program that one of the packages brings.
     pub fn program(&self, name: &str) -> PathBuf {
         self.0.join("bin").join(name)

@@ -1,12 +1,19 @@
 """The name ``mcp`` means mcplane only where it is free."""
 
+import importlib.util
+import pathlib
 import subprocess
 import sys
 import textwrap
 
+SDK = pathlib.Path(__file__).resolve().parents[2]
+INSTALLED = any("site-packages" in str(spec.origin) for spec in [importlib.util.find_spec("mcplane_mcp")] if spec)
+# What an installation does: the packages are importable, and the second one's `.pth` file is read.
+INSTALL = f"import site; sys.path.append({str(SDK / 'python' / 'src')!r}); site.addsitedir({str(SDK / 'python-mcp')!r})"
+
 
 def run(code: str, *path: str) -> subprocess.CompletedProcess:
-    lines = f"import sys; sys.path[:0] = {list(path)!r}\n" + textwrap.dedent(code)
+    lines = f"import sys; sys.path[:0] = {list(path)!r}\n{'' if INSTALLED else INSTALL}\n" + textwrap.dedent(code)
     return subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -8,6 +8,7 @@ use mcplane_blobs::Location;
 use mcplane_core::units::ByteSize;
 use mcplane_egress::Policy;
 use mcplane_tracking::Push;
+use mcplane_tracking::artifacts::is_proxied;
 
 use super::{section, serde_as_text};
 
@@ -15,7 +16,8 @@ section! {
     /// Experiments, models and their artifacts.
     pub struct TrackingConfig {
         /// Where artifacts of new experiments go, as clients see it: `mlflow-artifacts:/` sends them through this server,
-        /// a URL such as `s3://bucket/prefix` has clients reach that place themselves.
+        /// a URL such as `s3://bucket/prefix` has clients reach that place themselves, and
+        /// `http://HOST/api/2.0/mlflow-artifacts/artifacts` is this server by its address.
         default_artifact_root: ArtifactUri = ArtifactUri("mlflow-artifacts:/".to_owned()),
         /// Where artifacts that come through this server are kept: a directory or a URL of the schemes file, s3, gs and az;
         /// `artifacts` in the data directory if empty.
@@ -39,7 +41,7 @@ impl TrackingConfig {
     pub(super) fn broken_rules(&self) -> Vec<String> {
         let Self { default_artifact_root: root, artifacts_destination: destination, .. } = self;
         let mut rules = Vec::new();
-        if !root.0.starts_with("mlflow-artifacts:")
+        if !is_proxied(&root.0)
             && let Err(error) = Location::parse(&root.0)
         {
             rules.push(format!("tracking.default-artifact-root: {error}"));
@@ -148,6 +150,8 @@ mod tests {
         };
         assert_eq!(rules("s3://bucket/a", "/srv/artifacts"), Vec::<String>::new());
         assert_eq!(rules("mlflow-artifacts:/", "gs://bucket"), Vec::<String>::new());
+        assert_eq!(rules("http://h:1/api/2.0/mlflow-artifacts/artifacts", ""), Vec::<String>::new());
+        assert_eq!(rules("http://h:1/elsewhere", "").len(), 1);
         assert_eq!(rules("ftp://x", "relative").len(), 2);
         let config = TrackingConfig {
             webhook_hosts: vec!["http://x".to_owned()],

@@ -9,6 +9,7 @@ use mcplane_blobs::{ByteRange, Object};
 const TEXT: &[&str] = &[
     "MLmodel",
     "MLproject",
+    "mlproject",
     "c",
     "cfg",
     "conda",

@@ -1,6 +1,6 @@
 //! `/api/2.0/mlflow-artifacts/…`, and what the pages ask of a run's artifacts.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest as _, Path, Request};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
@@ -108,6 +108,9 @@ async fn upload_to_run(Admitted { door, grant }: Admitted, request: Request) -> 
     let run = door.tracking.run(&grant, &run_id).await?;
     let place = door.tracking.place_below(&grant, &run.info.artifact_uri, &path)?;
     let body = Body::from_request(request, &()).await.unwrap_or_default();
+    if body.is_end_stream() {
+        return Err(Error::bad_request("Request must specify data.").into());
+    }
     door.tracking.put_artifact(&grant, &place, body, MOST_FROM_PAGES).await.map_err(|error| match error {
         Error::TooLarge(_) => Error::bad_request("Artifact size is too large. Max size is 10MB."),
         other => other,

@@ -13,4 +13,5 @@ pub(crate) mod service;
 mod store;
 mod types;
 
+pub use paths::is_proxied;
 pub use types::{Artifact, Artifacts};

@@ -8,6 +8,8 @@ use crate::mlflow::DEFAULT_WORKSPACE;
 /// The folder in which the artifacts of namespaces other than the default lie.
 pub(super) const WORKSPACES: &str = "workspaces";
 const SCHEME: &str = "mlflow-artifacts:";
+/// Where this server takes artifacts, in a URL that clients use instead of the scheme.
+const ROUTE: &str = "/api/2.0/mlflow-artifacts/artifacts";
 
 /// The path in the store that `path` means in `namespace`.
 ///
@@ -34,18 +36,30 @@ pub(super) fn in_namespace(namespace: &str, path: &str) -> Result<BlobPath> {
     }
 }
 
-/// The path in the store that a URI means, if it is one of `mlflow-artifacts:`.
+/// Whether a root sends artifacts through a server of this protocol: the scheme of the proxy, or the URL of its route.
+pub fn is_proxied(root: &str) -> bool {
+    proxied(root).is_some()
+}
+
+/// What a URI of the proxy names: `mlflow-artifacts:/path`, `mlflow-artifacts://host:port/path`, or the URL of the route.
+fn proxied(uri: &str) -> Option<&str> {
+    if let Some(rest) = uri.strip_prefix(SCHEME) {
+        return Some(match rest.strip_prefix("//") {
+            Some(authority) => authority.split_once('/').map_or("", |(_, path)| path),
+            None => rest,
+        });
+    }
+    let rest = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://"))?;
+    let (_, path) = rest.split_once(ROUTE)?;
+    (path.is_empty() || path.starts_with('/')).then_some(path)
+}
+
+/// The path in the store that a URI means, if it is one of the proxy, which is this server whatever host it names.
 ///
 /// # Errors
 /// [`Error::BadRequest`] for a bad path, or one of another namespace.
 pub(super) fn of_uri(namespace: &str, uri: &str) -> Result<Option<BlobPath>> {
-    let Some(rest) = uri.strip_prefix(SCHEME) else { return Ok(None) };
-    // `mlflow-artifacts://host:port/path` names this server by its address.
-    let path = match rest.strip_prefix("//") {
-        Some(authority) => authority.split_once('/').map_or("", |(_, path)| path),
-        None => rest,
-    };
-    in_namespace(namespace, path.trim_start_matches('/')).map(Some)
+    proxied(uri).map(|path| in_namespace(namespace, path.trim_start_matches('/'))).transpose()
 }
 
 /// The path of `uri` below `root`, if it lies there.
@@ -80,9 +94,17 @@ mod tests {
     #[test]
     fn uris_of_other_schemes_are_not_ours() {
         assert_eq!(of_uri("default", "s3://b/k").unwrap(), None);
-        for uri in ["mlflow-artifacts:/1/r", "mlflow-artifacts://host:5000/1/r"] {
+        assert_eq!(of_uri("default", "http://b/k").unwrap(), None);
+        assert_eq!(of_uri("default", "http://b/api/2.0/mlflow-artifacts/artifactsX/k").unwrap(), None);
+        for uri in [
+            "mlflow-artifacts:/1/r",
+            "mlflow-artifacts://host:5000/1/r",
+            "https://host:5000/api/2.0/mlflow-artifacts/artifacts/1/r",
+            "http://host/prefix/api/2.0/mlflow-artifacts/artifacts//1/r",
+        ] {
             assert_eq!(of_uri("default", uri).unwrap().unwrap().as_str(), "1/r", "{uri}");
         }
         assert!(of_uri("default", "mlflow-artifacts:/workspaces/other/1").is_err());
+        assert!(of_uri("default", "http://h/api/2.0/mlflow-artifacts/artifacts/../x").is_err());
     }
 }

@@ -41,8 +41,8 @@ impl Tracking {
     /// # Errors
     /// [`Error::BadRequest`] for what is no path, or a URI that this server doesn't read.
     pub(crate) fn place_below(&self, grant: &Grant, uri: &str, path: &str) -> Result<Place> {
-        let root = self.root_of(namespace(grant)?, uri)?;
         let relative = BlobPath::parse_dir(path)?;
+        let root = self.root_of(namespace(grant)?, uri)?;
         let path = if relative.is_root() { root } else { root.join(relative.as_str())? };
         Ok(Place { shown: path.to_string(), path })
     }

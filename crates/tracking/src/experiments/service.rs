@@ -9,6 +9,7 @@ use mcplane_objects::audit;
 use super::store;
 use super::types::{Experiment, ExperimentId, NewExperiment};
 use crate::Tracking;
+use crate::models::{check_host, decoded};
 use crate::scope::namespace;
 use crate::tags::{Tag, check_length, check_text};
 
@@ -24,7 +25,8 @@ impl Tracking {
     /// [`Error::BadRequest`] for bad names, locations or tags; [`Error::Exists`] when the name is taken.
     pub async fn create_experiment(&self, grant: &Grant, new: NewExperiment) -> Result<ExperimentId> {
         check_name(&new.name)?;
-        check_location(&new.artifact_location)?;
+        check_location(&new.artifact_location, &self.config.default_artifact_root)?;
+        let new = NewExperiment { artifact_location: absolute(new.artifact_location), ..new };
         new.tags.iter().try_for_each(Tag::check_for_experiment)?;
         self.ensure_default(grant).await?;
         let (grant, root) = (grant.clone(), self.artifact_root(namespace(grant)?));
@@ -205,13 +207,30 @@ fn check_name(name: &str) -> Result<()> {
     check_text(name)
 }
 
-fn check_location(location: &str) -> Result<()> {
+fn check_location(location: &str, root: &str) -> Result<()> {
+    let (place, query) = location.split_once('?').unwrap_or((location, ""));
+    if place.contains('#') || place.contains(';') || query.contains('#') {
+        return Err(Error::bad_request("'artifact_location' URL can't include fragments or params."));
+    }
+    if decoded(query).contains("..") {
+        return Err(Error::bad_request("Invalid query string"));
+    }
+    check_host("artifact_location", location, root)?;
     if location.starts_with("runs:") {
         let message = format!("Artifact location cannot be a runs:/ URI. Given: '{location}'");
         return Err(Error::bad_request(message));
     }
     check_length("artifact_location", LONGEST_LOCATION, location)?;
     check_text(location)
+}
+
+/// A path without scheme is one of this machine, and means the same wherever a client stands.
+fn absolute(location: String) -> String {
+    let relative = !location.is_empty() && !location.contains(':') && !location.starts_with('/');
+    match std::env::current_dir() {
+        Ok(here) if relative => here.join(&location).display().to_string(),
+        _ => location,
+    }
 }
 
 fn missing(id: ExperimentId) -> Error {

@@ -41,6 +41,7 @@ pub mod model_versions;
 pub mod page;
 pub mod registered_models;
 pub mod runs;
+pub mod trace_measures;
 pub mod traces;
 
 pub use ast::{Comparison, DatasetKey, Field, Operator, Order, Value};

@@ -64,6 +64,7 @@ pub fn routes(door: Door) -> Routes {
     let dialect = datasets::mlflow::routes(dialect);
     let dialect = logged_models::mlflow::routes(dialect);
     let dialect = traces::mlflow::routes(dialect);
+    let dialect = traces::mlflow_v2::routes(dialect);
     let dialect = traces::collector::routes(dialect);
     let dialect = models::mlflow::routes(dialect);
     let dialect = models::rest::routes(dialect);

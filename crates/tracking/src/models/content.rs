@@ -58,7 +58,7 @@ impl Tracking {
                 }
                 self.place_below(grant, &version.location, "")?
             }
-            "mlflow-artifacts" => self.place_below(grant, uri, "")?,
+            "mlflow-artifacts" | "http" | "https" => self.place_below(grant, uri, "")?,
             _ => return self.pin_external(uri).await,
         };
         match self.artifacts.blobs.pin(&place.path).await {

@@ -34,4 +34,6 @@ pub use kinds::{Model, ModelVersionObject, register};
 pub use record::{Comparison, NewRecord};
 pub use search::Page;
 pub use semantic::SemanticVersion;
+pub(crate) use source::check_host;
 pub use types::{Alias, ModelVersion, NewModel, NewVersion, Query, Record, RegisteredModel, Stage};
+pub(crate) use uri::decoded;

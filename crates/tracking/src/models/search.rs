@@ -1,16 +1,16 @@
 //! Searches for models and versions.
 
-use std::fmt::Write as _;
-
 use mcplane_core::{Error, Grant, Result};
-use mcplane_db::{Arg, Dialect};
+use mcplane_db::Dialect;
 
 use super::types::{ModelVersion, PROMPT_TAG, Query, RegisteredModel};
 use super::{store, version_store};
 use crate::Tracking;
 use crate::filter::page::PageToken;
-use crate::filter::{Comparison, Field, Operator, Order, Value, like, model_versions, registered_models};
+use crate::filter::{Comparison, Field, Operator, Order, Value, model_versions, registered_models};
+use crate::query::direction;
 use crate::scope::namespace;
+use crate::statement::Statement;
 
 /// One page of a search.
 #[derive(Debug)]
@@ -30,12 +30,12 @@ impl Tracking {
         let comparisons = registered_models::parse(&query.filter)?;
         let orders = registered_models::parse_order_by(&query.order_by)?;
         let mut view = self.db.snapshot().await?;
-        let mut sql = Statement::new(view.dialect(), &Columns::MODELS, store::COLUMNS, "registered_models m");
+        let mut sql = Search::new(view.dialect(), &Columns::MODELS, store::COLUMNS, "registered_models m");
         sql.scope(namespace(grant)?);
         sql.compare(&comparisons);
         sql.order(&orders, &[("m.name", true)]);
         let page = sql.page(query)?;
-        let models = view.fetch(sql.text, sql.args).await?.iter().map(store::read).collect::<Result<_>>()?;
+        let models = view.fetch(sql.statement.text, sql.statement.args).await?.iter().map(store::read).collect::<Result<_>>()?;
         let (models, next_page_token) = page.cut(models);
         let mut items = store::assemble(&mut view, models).await?;
         let numbers: Vec<i64> = items.iter().map(|model| model.no).collect();
@@ -64,14 +64,14 @@ impl Tracking {
         let orders = model_versions::parse_order_by(&query.order_by)?;
         let mut view = self.db.snapshot().await?;
         let columns = version_store::COLUMNS;
-        let mut sql = Statement::new(view.dialect(), &Columns::VERSIONS, columns, version_store::FROM);
+        let mut sql = Search::new(view.dialect(), &Columns::VERSIONS, columns, version_store::FROM);
         sql.scope(namespace(grant)?);
-        sql.text.push_str(" AND v.deleted = 0");
+        sql.statement.text.push_str(" AND v.deleted = 0");
         sql.compare(&comparisons);
         let usual: &[_] = if orders.is_empty() { &[("v.updated_at", false)] } else { &[] };
         sql.order(&orders, &[usual, &[("m.name", true), ("v.version", false)]].concat());
         let page = sql.page(query)?;
-        let versions = view.fetch(sql.text, sql.args).await?.iter().map(version_store::read).collect::<Result<_>>()?;
+        let versions = view.fetch(sql.statement.text, sql.statement.args).await?.iter().map(version_store::read).collect::<Result<_>>()?;
         let (versions, next_page_token) = page.cut(versions);
         Ok(Page { items: version_store::with_tags(&mut view, versions).await?, next_page_token })
     }
@@ -114,34 +114,21 @@ impl Columns {
     }
 }
 
-/// A query on its way to the database.
-struct Statement<'c> {
-    dialect: Dialect,
+/// A query of the registry on its way to the database.
+struct Search<'c> {
     columns: &'c Columns,
-    text: String,
-    args: Vec<Arg>,
+    statement: Statement,
 }
 
-impl<'c> Statement<'c> {
+impl<'c> Search<'c> {
     fn new(dialect: Dialect, columns: &'c Columns, wanted: &str, from: &str) -> Self {
-        Self { dialect, columns, text: format!("SELECT {wanted} FROM {from} WHERE "), args: vec![] }
-    }
-
-    /// Adds an argument and gives its place.
-    fn bind(&mut self, arg: Arg) -> usize {
-        self.args.push(arg);
-        self.args.len()
-    }
-
-    fn add(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a String can't fail.
-        let _ = self.text.write_fmt(text);
+        Self { columns, statement: Statement::new(dialect, format!("SELECT {wanted} FROM {from} WHERE ")) }
     }
 
     fn scope(&mut self, namespace: &str) {
-        let at = self.bind(namespace.into());
+        let at = self.statement.bind(namespace);
         let column = self.columns.namespace;
-        self.add(format_args!("{column} = ${at}"));
+        self.statement.add(format_args!("{column} = ${at}"));
     }
 
     fn compare(&mut self, comparisons: &[Comparison]) {
@@ -151,59 +138,27 @@ impl<'c> Statement<'c> {
                 // What is no prompt has no such tag, so that comparing it would find nothing.
                 Field::Tag(key) if key == PROMPT_TAG && !of_prompts => {}
                 Field::Tag(key) => {
-                    let at = self.bind(key.as_str().into());
+                    let at = self.statement.bind(key.as_str());
                     let tags = self.columns.tags;
-                    self.add(format_args!(" AND EXISTS (SELECT 1 FROM {tags} AND t.key = ${at}"));
+                    self.statement.add(format_args!(" AND EXISTS (SELECT 1 FROM {tags} AND t.key = ${at}"));
                     self.condition("t.value", comparison);
-                    self.text.push(')');
+                    self.statement.text.push(')');
                 }
                 Field::Attribute(name) => self.condition(self.columns.of(name), comparison),
                 // The grammar of the registry has no other fields.
-                _ => self.text.push_str(" AND 1 = 0"),
+                _ => self.statement.text.push_str(" AND 1 = 0"),
             }
         }
         if !of_prompts {
-            let at = self.bind(PROMPT_TAG.into());
+            let at = self.statement.bind(PROMPT_TAG);
             let prompts = self.columns.prompts;
-            self.add(format_args!(" AND NOT EXISTS (SELECT 1 FROM {prompts} AND t.key = ${at} AND t.value = 'true')"));
+            self.statement.add(format_args!(" AND NOT EXISTS (SELECT 1 FROM {prompts} AND t.key = ${at} AND t.value = 'true')"));
         }
     }
 
     fn condition(&mut self, column: &str, Comparison { op, value, .. }: &Comparison) {
-        let insensitive = *op == Operator::ILike;
-        match (value, op, self.dialect) {
-            (Value::Text(text), Operator::Like, Dialect::Sqlite) => {
-                let at = self.bind(like::to_glob(text).into());
-                self.add(format_args!(" AND {column} GLOB ${at}"));
-            }
-            (Value::Text(text), Operator::Like | Operator::ILike, dialect) => {
-                let text = if dialect == Dialect::Postgres { like::to_postgres(text) } else { text.clone() };
-                let at = self.bind(text.into());
-                match insensitive {
-                    true => self.add(format_args!(" AND lower({column}) LIKE lower(${at})")),
-                    false => self.add(format_args!(" AND {column} LIKE ${at}")),
-                }
-            }
-            (Value::TextList(items), op, dialect) => {
-                let at = self.bind(Arg::list(items));
-                let list = dialect.texts(at);
-                let op = op.as_str();
-                self.add(format_args!(" AND {column} {op} {list}"));
-            }
-            (Value::Text(text), op, _) => self.plain(column, *op, text.as_str().into()),
-            (Value::Integer(number), op, _) => self.plain(column, *op, (*number).into()),
-            (Value::Number(number), op, _) => self.plain(column, *op, (*number).into()),
-            (Value::Null, op, _) => {
-                let op = op.as_str();
-                self.add(format_args!(" AND {column} {op}"));
-            }
-        }
-    }
-
-    fn plain(&mut self, column: &str, op: Operator, arg: Arg) {
-        let at = self.bind(arg);
-        let op = op.as_str();
-        self.add(format_args!(" AND {column} {op} ${at}"));
+        self.statement.text.push_str(" AND ");
+        self.statement.condition(column, *op, value);
     }
 
     /// Orders by what is asked for, then by the columns of `more` that are not in it.
@@ -218,18 +173,17 @@ impl<'c> Statement<'c> {
                 columns.push(*extra);
             }
         }
-        let direction = |ascending| if ascending { "ASC" } else { "DESC" };
         let columns: Vec<String> =
             columns.into_iter().map(|(column, ascending)| format!("{column} {}", direction(ascending))).collect();
         let columns = columns.join(", ");
-        self.add(format_args!(" ORDER BY {columns}"));
+        self.statement.add(format_args!(" ORDER BY {columns}"));
     }
 
     fn page(&mut self, query: &Query) -> Result<Cut> {
         let cut = Cut { offset: PageToken::decode(&query.page_token)?.offset, length: query.max_results };
         let offset = i64::try_from(cut.offset).unwrap_or(i64::MAX);
-        let (limit, offset) = (self.bind((cut.length + 1).into()), self.bind(offset.into()));
-        self.add(format_args!(" LIMIT ${limit} OFFSET ${offset}"));
+        let (limit, offset) = (self.statement.bind(cut.length + 1), self.statement.bind(offset));
+        self.statement.add(format_args!(" LIMIT ${limit} OFFSET ${offset}"));
         Ok(cut)
     }
 }

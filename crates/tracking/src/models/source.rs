@@ -33,7 +33,9 @@ pub(super) struct Origin {
 ///
 /// # Errors
 /// [`Error::BadRequest`] for a source that leads elsewhere, [`Error::Missing`] for one that leads nowhere.
-pub(super) async fn resolve(tx: &mut Tx, namespace: &str, new: &NewVersion) -> Result<Origin> {
+///
+/// `root` is where clients put artifacts; a URL there names the one host that is trusted.
+pub(super) async fn resolve(tx: &mut Tx, namespace: &str, root: &str, new: &NewVersion) -> Result<Origin> {
     let source = new.source.as_str();
     check_length("source", LONGEST, source)?;
     let run_id = new.run_id.clone().unwrap_or_default();
@@ -45,7 +47,7 @@ pub(super) async fn resolve(tx: &mut Tx, namespace: &str, new: &NewVersion) -> R
         }
         return Ok(Origin { source: source.to_owned(), location: source.to_owned(), run_id, model_id });
     }
-    check_host(source)?;
+    check_host("source", source, root)?;
     let uri = Uri::parse(source);
     let mut origin = Origin { source: source.to_owned(), location: source.to_owned(), run_id, model_id };
     if uri.scheme == "models" {
@@ -161,7 +163,7 @@ fn check_local(source: &str, uri: &Uri, root: Option<&str>, by: &str) -> Result<
         let root = Uri::parse(root);
         root.is_local() && !root.is_remote() && is_clean(uri) && is_clean(&root) && {
             let (names, root) = (uri.names(), root.names());
-            !root.is_empty() && names.starts_with(&root)
+            !root.is_empty() && normal(names).starts_with(&root)
         }
     });
     if inside {
@@ -174,10 +176,26 @@ fn check_local(source: &str, uri: &Uri, root: Option<&str>, by: &str) -> Result<
     )))
 }
 
-/// Whether a path of this machine is absolute and says what it means.
+/// Whether a path of this machine is absolute and says what it means. Dots may be there as dots, not in any encoding.
 fn is_clean(uri: &Uri) -> bool {
-    let plain = |name: &String| !matches!(name.as_str(), "." | "..") && !name.contains(['/', '\\', '\0']);
-    uri.path.starts_with('/') && uri.query.is_empty() && uri.fragment.is_empty() && uri.names().iter().all(plain)
+    let dots = |name: &str| matches!(name, "." | "..");
+    let encoded = |name: &str| dots(&decoded(name)) && !dots(name);
+    let plain = |name: &String| !name.contains(['/', '\\', '\0']);
+    let bare = uri.path.starts_with('/') && uri.query.is_empty() && uri.fragment.is_empty();
+    bare && uri.names().iter().all(plain) && !uri.path.split('/').any(encoded)
+}
+
+/// The names on a path without its dots; what leads above the root stays there.
+fn normal(names: Vec<String>) -> Vec<String> {
+    let mut normal = Vec::with_capacity(names.len());
+    for name in names {
+        match name.as_str() {
+            "." => {}
+            ".." => drop(normal.pop()),
+            _ => normal.push(name),
+        }
+    }
+    normal
 }
 
 /// A URI that some reader might take for a path of this machine must be absolute, however often it is decoded.
@@ -215,15 +233,20 @@ fn elsewhere(source: &str, by: &str) -> Error {
     ))
 }
 
-fn check_host(source: &str) -> Result<()> {
-    let uri = Uri::parse(source);
+/// Refuses a URI in `field` that names a host, other than the one of `root`, where clients put artifacts.
+///
+/// # Errors
+/// [`Error::BadRequest`] for another host.
+pub(crate) fn check_host(field: &str, source: &str, root: &str) -> Result<()> {
+    let (uri, root) = (Uri::parse(source), Uri::parse(root));
     let scheme = uri.scheme.as_str();
+    let trusted = root.scheme == uri.scheme && root.authority.eq_ignore_ascii_case(&uri.authority);
     let own = scheme == "mlflow-artifacts" && uri.authority.is_empty();
-    if own || !HOST_SCHEMES.contains(&scheme) {
+    if own || trusted || !HOST_SCHEMES.contains(&scheme) {
         return Ok(());
     }
     Err(Error::bad_request(format!(
-        "'source' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than the tracking server's \
+        "'{field}' cannot use the '{scheme}' scheme: the '{scheme}' scheme addresses a host other than the tracking server's \
          configured artifact storage, so the server would connect to the host named in the URI. Set the \
          MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES environment variable on the server to allow it."
     )))
@@ -231,7 +254,7 @@ fn check_host(source: &str) -> Result<()> {
 
 /// Whether this server would be asked for the files. URLs of other servers were refused before.
 fn is_proxied(uri: &Uri) -> bool {
-    uri.scheme == "mlflow-artifacts"
+    matches!(uri.scheme.as_str(), "mlflow-artifacts" | "http" | "https")
 }
 
 fn is_within(uri: &Uri, root: &Uri) -> bool {
@@ -340,6 +363,9 @@ mod tests {
                 "/srv/1/artifacts/model",
                 "file:///srv/1/artifacts/model",
                 "file://localhost/srv/1/artifacts",
+                "file:///srv/1/artifacts/.",
+                "/srv/1/artifacts/model/..",
+                "/srv/1/artifacts/./a",
             ] {
                 assert!(check(good, root), "{good} {root}");
             }
@@ -355,7 +381,8 @@ mod tests {
                 "/srv/1/artifacts/%252e%252e",
                 "file:///etc/passwd",
                 "/srv/1/artifacts/a\\..\\b",
-                "/srv/1/artifacts/./a",
+                "/srv/1/artifacts/a/../../b",
+                "/srv/1/artifacts/a/%2e",
                 "/srv/1/artifacts/%00",
             ] {
                 assert!(!check(bad, root), "{bad} {root}");
@@ -395,9 +422,9 @@ mod tests {
         fn no_local_source_leaves_its_run(tail in r"(\.|/|%|2|5|e|f|\\|#|\?|[a-c]|\x00){0,24}") {
             let source = format!("/srv/1/artifacts{tail}");
             if check_local(&source, &Uri::parse(&source), Some("/srv/1/artifacts"), "run_id").is_ok() {
-                let read = decoded(&source);
-                prop_assert!(normal_path(&read).starts_with("/srv/1/artifacts"));
-                prop_assert!(!read.split('/').any(|name| name == ".."));
+                let read = decoded(source.trim_end_matches(['#', '?']));
+                let normal = normal_path(&read);
+                prop_assert!(normal == "/srv/1/artifacts" || normal.starts_with("/srv/1/artifacts/"), "{}", normal);
             }
         }
     }

@@ -68,7 +68,7 @@ fn is_scheme(text: &str) -> bool {
 }
 
 /// A text decoded until nothing is left to decode. Each round makes it shorter.
-pub(super) fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     let mut text = text.to_owned();
     loop {
         let next = percent_decode_str(&text).decode_utf8_lossy().into_owned();

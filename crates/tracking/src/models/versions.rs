@@ -32,14 +32,14 @@ impl Tracking {
         check_length("run_link", LONGEST_LINK, &new.run_link)?;
         check_text(&new.run_link)?;
         names::check_description(&new.description)?;
-        let grant = grant.clone();
+        let (grant, root) = (grant.clone(), self.config.default_artifact_root.clone());
         let made = self
             .db
             .write(move |tx| {
                 Box::pin(async move {
                     let namespace = namespace(&grant)?;
                     tx.lock().await?;
-                    let origin = source::resolve(tx, namespace, &new).await?;
+                    let origin = source::resolve(tx, namespace, &root, &new).await?;
                     names::check_model(&new.model, "name")?;
                     new.tags.iter().try_for_each(names::check_version_tag)?;
                     let model = store::find(tx, namespace, &new.model).await?;

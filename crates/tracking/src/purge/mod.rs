@@ -13,4 +13,5 @@ mod tables;
 mod types;
 
 pub(crate) use cli::routes;
+pub(crate) use service::remove_traces;
 pub use types::{Choice, Kind, Purged};

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use mcplane_core::{Error, Grant, Result};
+use mcplane_db::Tx;
 use mcplane_objects::audit;
 
 use super::store::{self, Thing};
@@ -17,6 +18,8 @@ const MOST: i64 = 500;
 const MOST_NAMED: usize = 10_000;
 /// How long one request may clear away.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a client that deletes traces waits for their files to go.
+const WHILE_DELETING: Duration = Duration::from_secs(3);
 
 impl Kind {
     /// What is deleted by name before it is purged.
@@ -53,6 +56,16 @@ impl Tracking {
             purged.artifacts_elsewhere = cleared.elsewhere;
         }
         Ok(purged)
+    }
+
+    /// Clears away traces that are out of reach, as long as a client may wait for that.
+    pub(crate) async fn clear_traces(&self, namespace: &str) {
+        let cleared = self.clear(namespace, Instant::now() + WHILE_DELETING);
+        match tokio::time::timeout(2 * WHILE_DELETING, cleared).await {
+            Ok(Ok(cleared)) if cleared.whole => {}
+            Ok(Err(error)) => tracing::warn!(%error, "deleted traces are not cleared away yet; the next purge goes on"),
+            _ => tracing::info!("deleted traces are not all cleared away yet; the next purge goes on"),
+        }
     }
 
     /// Clears away what purges have left when the server stopped.
@@ -103,6 +116,11 @@ impl Tracking {
             })
             .await
     }
+}
+
+/// Puts traces out of reach, to be cleared away.
+pub(crate) async fn remove_traces(tx: &mut Tx, namespace: &str, numbers: &[i64]) -> Result<()> {
+    store::remove(tx, Kind::Trace, namespace, numbers).await.map(drop)
 }
 
 fn numbers(things: &[Thing]) -> HashSet<i64> {

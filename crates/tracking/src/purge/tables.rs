@@ -88,7 +88,20 @@ mod tests {
 
     /// Tables that are purged by themselves, and those that are no concern of this crate.
     const OTHERS: &[&str] = &["runs", "experiments", "logged_models", "traces", "artifacts"];
-    const FOREIGN: &[&str] = &["_sqlx_migrations", "audit", "changes", "head", "objects", "users"];
+    const FOREIGN: &[&str] = &[
+        "_sqlx_migrations",
+        "attempts",
+        "audit",
+        "changes",
+        "deliveries",
+        "head",
+        "nodes",
+        "objects",
+        "queues",
+        "scheduler",
+        "tasks",
+        "users",
+    ];
 
     #[tokio::test]
     async fn every_table_is_purged() {

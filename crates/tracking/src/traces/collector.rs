@@ -11,14 +11,16 @@ use mcplane_core::{Error, Result};
 use serde_json::json;
 
 use super::ingest::{Arrivals, arrivals};
-use super::otlp::decode;
+use super::otlp::ExportRequest;
 use super::store::RUN;
+use super::{otlp, otlp_json};
 use crate::mlflow::{Admitted, Answer, Dialect};
 use crate::scope::TRACES;
 
 /// Largest request, before and after it is inflated.
 const MOST_BYTES: usize = 32 << 20;
 const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
 const EXPERIMENT: &str = "x-mlflow-experiment-id";
 const RUN_ID: &str = "x-mlflow-run-id";
 
@@ -30,14 +32,15 @@ async fn export(Admitted { door, grant }: Admitted, request: Request) -> Answer 
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
     let Some(experiment) = text(&headers, EXPERIMENT) else { return Ok(no_experiment()) };
-    if let Err(message) = check_type(&headers) {
-        return Ok(refusal(StatusCode::BAD_REQUEST, &message));
-    }
+    let decode = match decoder(&headers) {
+        Ok(decode) => decode,
+        Err(message) => return Ok(refusal(StatusCode::BAD_REQUEST, &message)),
+    };
     let too_large = |_| Error::TooLarge(format!("a request takes at most {MOST_BYTES} bytes"));
     let body = to_bytes(body, MOST_BYTES).await.map_err(too_large)?;
     let encoding = text(&headers, header::CONTENT_ENCODING.as_str()).unwrap_or_default().to_ascii_lowercase();
     // Inflating and decoding megabytes takes longer than others should wait.
-    let read = tokio::task::spawn_blocking(move || read(&body, &encoding)).await.map_err(Error::internal)?;
+    let read = tokio::task::spawn_blocking(move || read(&body, &encoding, decode)).await.map_err(Error::internal)?;
     let arrivals = match read {
         Ok(arrivals) => arrivals,
         Err((status, detail)) => return Ok(refusal(status, &detail)),
@@ -56,11 +59,15 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())
 }
 
-fn check_type(headers: &HeaderMap) -> Result<(), String> {
+type Decode = fn(&[u8]) -> Result<ExportRequest>;
+
+/// What reads a body of the type that the headers tell.
+fn decoder(headers: &HeaderMap) -> Result<Decode, String> {
     let given = text(headers, header::CONTENT_TYPE.as_str());
     match given.and_then(|given| given.split(';').next()).map(str::trim) {
-        Some(PROTOBUF) => Ok(()),
-        _ => Err(format!("Invalid Content-Type: {}. Expected: {PROTOBUF}", given.unwrap_or("None"))),
+        Some(PROTOBUF) => Ok(otlp::decode),
+        Some(JSON) => Ok(otlp_json::decode),
+        _ => Err(format!("Invalid Content-Type: {}. Expected: {PROTOBUF} or {JSON}", given.unwrap_or("None"))),
     }
 }
 
@@ -75,7 +82,7 @@ fn no_experiment() -> Response {
 }
 
 /// The spans of a body, or why there are none.
-fn read(body: &[u8], encoding: &str) -> Result<Arrivals, (StatusCode, String)> {
+fn read(body: &[u8], encoding: &str, decode: Decode) -> Result<Arrivals, (StatusCode, String)> {
     let refused = |error: Error| match error {
         Error::TooLarge(message) => (StatusCode::PAYLOAD_TOO_LARGE, message),
         error => (StatusCode::BAD_REQUEST, error.to_string()),

@@ -7,6 +7,7 @@ use mcplane_db::Tx;
 
 use super::otlp::{Any, ExportRequest, KeyValue, Resource, Span};
 use super::preview::preview;
+use super::semantics::translate;
 use super::service::{artifacts_tag, checked_tag, last_of_each, no_experiment};
 use super::spans::{dumped, hex, pack, unpack};
 use super::store::{self, Columns, TraceKey};
@@ -228,6 +229,7 @@ fn normal(mut span: Span) -> Result<(String, Span)> {
     let id = format!("tr-{}", hex(&span.trace_id));
     span.attributes.push(KeyValue::text(REQUEST_ID, id.as_str()));
     span.attributes = once(std::mem::take(&mut span.attributes));
+    translate(&mut span);
     // Wider ids than the protocol allows can't be shown again.
     span.links.retain(|link| padded(&link.trace_id, 16).is_ok() && padded(&link.span_id, 8).is_ok());
     Ok((id, span))

@@ -1,5 +1,6 @@
-//! `/api/3.0/mlflow/traces/…` and what is left of 2.0.
+//! `/api/3.0/mlflow/traces/…`, and what clients of today still ask of 2.0.
 
+use axum::body::Body;
 use axum::extract::Path;
 use axum::http::header;
 use axum::response::IntoResponse as _;
@@ -7,6 +8,7 @@ use mcplane_core::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::assessments::{Assessment, read_change, required};
+use super::measures::{Aggregation, Question, View};
 use super::otlp::Span;
 use super::search::Search;
 use super::service::Deletion;
@@ -25,15 +27,15 @@ pub(crate) fn routes(dialect: Dialect) -> Dialect {
         .get("3.0/mlflow/traces/get", TRACES.to("get"), get_with_spans)
         .get("3.0/mlflow/traces/batchGet", TRACES.to("get"), batch_get)
         .post("3.0/mlflow/traces/search", TRACES.to("list"), search)
-        .get("2.0/mlflow/traces", TRACES.to("list"), search_v2)
+        .post("3.0/mlflow/traces/metrics", TRACES.to("list"), metrics)
+        .post("3.0/mlflow/traces/calculate-filter-correlation", TRACES.to("list"), correlation)
         .post("3.0/mlflow/traces/batchGetInfos", TRACES.to("get"), batch_get_infos)
         .post("3.0/mlflow/traces/{trace_id}/assessments", TRACES.to("update"), assess)
         .get("3.0/mlflow/traces/{trace_id}/assessments/{id}", TRACES.to("get"), get_assessment)
         .patch("3.0/mlflow/traces/{trace_id}/assessments/{id}", TRACES.to("update"), change_assessment)
         .delete("3.0/mlflow/traces/{trace_id}/assessments/{id}", TRACES.to("update"), remove_assessment)
         .post("2.0/mlflow/traces/link-to-run", TRACES.to("update"), link_to_run)
-        .post("2.0/mlflow/traces/link-prompts", TRACES.to("update"), link_prompts)
-        .get("2.0/mlflow/traces/{trace_id}/info", TRACES.to("get"), get_v2);
+        .post("2.0/mlflow/traces/link-prompts", TRACES.to("update"), link_prompts);
     for version in ["2.0", "3.0"] {
         dialect = dialect
             .post(&format!("{version}/mlflow/traces/delete-traces"), TRACES.to("delete"), delete)
@@ -45,7 +47,7 @@ pub(crate) fn routes(dialect: Dialect) -> Dialect {
 }
 
 /// Longest value of metadata and of a tag that is shown, in characters.
-const LONGEST_SHOWN: (usize, usize) = (250, 4096);
+pub(super) const LONGEST_SHOWN: (usize, usize) = (250, 4096);
 
 /// A trace in the protocol's form.
 pub(super) fn info(trace: &TraceInfo) -> Value {
@@ -81,7 +83,7 @@ pub(super) fn info(trace: &TraceInfo) -> Value {
     shown
 }
 
-fn short(tag: &Tag, most: usize) -> String {
+pub(super) fn short(tag: &Tag, most: usize) -> String {
     let mut value = tag.value.clone();
     cut(&mut value, most);
     value
@@ -161,6 +163,46 @@ fn scope(fields: &Fields) -> Result<Option<Vec<ExperimentId>>> {
     fields.texts("experiment_ids")?.into_iter().map(ExperimentId::parse).collect::<Result<_>>().map(Some)
 }
 
+/// The experiments of a question, which must name some.
+fn required_scope(fields: &Fields) -> Result<Vec<ExperimentId>> {
+    scope(fields)?.ok_or_else(|| missing("experiment_ids"))
+}
+
+async fn metrics(Call { door, grant, fields }: Call) -> Answer {
+    let experiments = required_scope(&fields)?;
+    let view = View::read(fields.raw("view_type").ok_or_else(|| missing("view_type"))?);
+    let metric = fields.required_text("metric_name")?.to_owned();
+    if !fields.has("aggregations") {
+        return Err(missing("aggregations").into());
+    }
+    let aggregation = |asked: &Fields| {
+        let percentile =
+            asked.raw("percentile_value").map(|_| asked.required_number("percentile_value")).transpose()?;
+        Aggregation::read(asked.raw("aggregation_type"), percentile)
+    };
+    let own = |name: &str| Ok(fields.texts(name)?.into_iter().map(str::to_owned).collect());
+    let question = Question {
+        experiments,
+        view,
+        metric,
+        aggregations: fields.messages("aggregations")?.iter().map(aggregation).collect::<Result<_>>()?,
+        dimensions: own("dimensions").map_err(|error: Error| error)?,
+        filters: own("filters").map_err(|error: Error| error)?,
+        interval: fields.optional_int("time_interval_seconds")?,
+        from: fields.optional_int("start_time_ms")?,
+        until: fields.optional_int("end_time_ms")?,
+        most: usize::try_from(fields.optional_int("max_results")?.unwrap_or(MOST_POINTS)).unwrap_or_default(),
+    };
+    list("data_points", door.tracking.measure_traces(&grant, &question).await?)
+}
+
+async fn correlation(Call { door, grant, fields }: Call) -> Answer {
+    let experiments = required_scope(&fields)?;
+    let filters = [fields.required_text("filter_string1")?, fields.required_text("filter_string2")?];
+    let base = fields.text("base_filter")?;
+    reply(&door.tracking.correlate_traces(&grant, &experiments, filters, base).await?)
+}
+
 fn ids(fields: &Fields) -> Result<Vec<&str>> {
     if fields.has("trace_ids") { fields.texts("trace_ids") } else { Err(missing("trace_ids")) }
 }
@@ -180,8 +222,10 @@ async fn batch_get_infos(Call { door, grant, fields }: Call) -> Answer {
 
 /// Most traces of a page; how many there are if the client does not say.
 const PAGE: (i64, i64) = (500, 100);
+/// Points of measures if the client does not say.
+const MOST_POINTS: i64 = 1000;
 
-fn search_in(fields: &Fields, experiments: Vec<String>) -> Result<Search> {
+pub(super) fn search_in(fields: &Fields, experiments: Vec<String>) -> Result<Search> {
     let most = fields.optional_int("max_results")?.unwrap_or(PAGE.1);
     if most > PAGE.0 {
         return Err(invalid("max_results", fields.raw("max_results").unwrap_or(&Value::Null)));
@@ -195,7 +239,7 @@ fn search_in(fields: &Fields, experiments: Vec<String>) -> Result<Search> {
     })
 }
 
-fn page(traces: Vec<Value>, token: Option<String>) -> Answer {
+pub(super) fn page(traces: Vec<Value>, token: Option<String>) -> Answer {
     let mut shown = json!({});
     if !traces.is_empty() {
         shown["traces"] = traces.into();
@@ -215,15 +259,6 @@ async fn search(Call { door, grant, fields }: Call) -> Answer {
         locations.iter().filter_map(|location| experiment(location).transpose()).collect::<Result<_>>()?;
     let (found, token) = door.tracking.search_traces(&grant, &search_in(&fields, experiments)?).await?;
     page(found.iter().map(info).collect(), token)
-}
-
-async fn search_v2(Call { door, grant, fields }: Call) -> Answer {
-    if !fields.has("experiment_ids") {
-        return Err(missing("experiment_ids").into());
-    }
-    let experiments = fields.texts("experiment_ids")?.into_iter().map(str::to_owned).collect();
-    let (found, token) = door.tracking.search_traces(&grant, &search_in(&fields, experiments)?).await?;
-    page(found.iter().map(info_v2).collect(), token)
 }
 
 pub(crate) fn list(name: &str, items: Vec<Value>) -> Answer {
@@ -306,12 +341,12 @@ async fn artifact(Call { door, grant, fields }: Call) -> Answer {
         return Err(Error::NotAcceptable("Request must include the \"request_id\" query parameter.".to_owned()).into());
     }
     let found = door.tracking.traces_with_spans(&grant, &[id], None, true).await;
-    let found = match found {
-        Ok(mut found) => found.pop().ok_or_else(|| Error::Missing(format!("Trace with ID {id} is not found.")))?,
-        // The spans may be a file, which clients fetch themselves.
-        Err(Error::WrongState(_)) => {
-            return Err(Error::Missing("Trace data not found for path=traces.json".to_owned()).into());
+    let document = match found {
+        Ok(mut found) => {
+            let found = found.pop().ok_or_else(|| Error::Missing(format!("Trace with ID {id} is not found.")))?;
+            Body::from(document(&found.1.unwrap_or_default()))
         }
+        Err(Error::WrongState(_)) => door.tracking.trace_file(&grant, id).await?,
         Err(error) => return Err(error.into()),
     };
     let headers = [
@@ -319,33 +354,5 @@ async fn artifact(Call { door, grant, fields }: Call) -> Answer {
         (header::CONTENT_DISPOSITION, "attachment; filename=traces.json"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    Ok((headers, document(&found.1.unwrap_or_default())).into_response())
-}
-
-/// A trace in the form of version 2.
-fn info_v2(trace: &TraceInfo) -> Value {
-    let pairs = |tags: &[Tag], most| -> Value {
-        tags.iter().map(|tag| json!({"key": tag.key, "value": short(tag, most)})).collect()
-    };
-    let status = if trace.state == TraceState::Unspecified { "TRACE_STATUS_UNSPECIFIED" } else { trace.state.name() };
-    let mut shown = json!({
-        "request_id": trace.id,
-        "experiment_id": trace.experiment,
-        "timestamp_ms": trace.requested_at,
-        "execution_time_ms": trace.duration.unwrap_or_default(),
-        "status": status,
-    });
-    for (name, tags, most) in
-        [("request_metadata", &trace.metadata, LONGEST_SHOWN.0), ("tags", &trace.tags, LONGEST_SHOWN.1)]
-    {
-        if !tags.is_empty() {
-            shown[name] = pairs(tags, most);
-        }
-    }
-    shown
-}
-
-async fn get_v2(Path(id): Path<String>, Call { door, grant, .. }: Call) -> Answer {
-    let trace = door.tracking.trace(&grant, &id).await?;
-    reply(&json!({"trace_info": info_v2(&trace)}))
+    Ok((headers, document).into_response())
 }

@@ -5,11 +5,17 @@
 
 mod assessments;
 pub(crate) mod collector;
+mod correlation;
 mod ingest;
+mod measured;
+mod measures;
 pub(crate) mod mlflow;
+pub(crate) mod mlflow_v2;
 mod otlp;
+mod otlp_json;
 mod preview;
 mod search;
+mod semantics;
 pub(crate) mod service;
 mod spans;
 pub(crate) mod store;

@@ -162,6 +162,15 @@ impl Span {
         self.parent_span_id.is_empty()
     }
 
+    /// How it ended, in words of searches.
+    pub(crate) fn status_name(&self) -> &'static str {
+        match self.status.as_ref().map(|status| status.code) {
+            Some(1) => "OK",
+            Some(2) => "ERROR",
+            _ => "UNSET",
+        }
+    }
+
     pub(crate) fn failed(&self) -> bool {
         self.status.as_ref().is_some_and(|status| status.code == 2)
     }
@@ -169,7 +178,7 @@ impl Span {
 
 /// Most spans that one request may hold: a span takes a hundred times the memory of the two bytes that it may have on the
 /// wire, so they are counted before they are read.
-const MOST_SPANS: usize = 100_000;
+pub(crate) const MOST_SPANS: usize = 100_000;
 
 /// Reads a request.
 ///

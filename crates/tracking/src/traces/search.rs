@@ -2,7 +2,7 @@
 //! many candidates of that statement as fill the page.
 
 use mcplane_core::{Error, Grant, Result};
-use mcplane_db::{Arg, Dialect, Snapshot};
+use mcplane_db::{Arg, Dialect, Row, Snapshot};
 use regex::{Regex, RegexBuilder};
 
 use super::otlp::Span;
@@ -22,6 +22,8 @@ use crate::tags::hash;
 const BATCH: u64 = 200;
 /// Most candidates that one request looks at before it gives a short page and a token for the rest.
 const MOST_CANDIDATES: u64 = 20_000;
+/// Numbers of traces that are read in one go.
+const MOST_NUMBERS: i64 = 100_000;
 /// Largest compiled regular expression in bytes.
 const LARGEST_REGEX: usize = 1 << 20;
 
@@ -175,11 +177,7 @@ impl SpanTest<'_> {
             return match self.key {
                 "name" => self.compares(&span.name),
                 "type" => span.text("mlflow.spanType").is_some_and(|kind| self.compares(kind)),
-                "status" => self.compares(match span.status.as_ref().map(|status| status.code) {
-                    Some(1) => "OK",
-                    Some(2) => "ERROR",
-                    _ => "UNSET",
-                }),
+                "status" => self.compares(span.status_name()),
                 _ => self.compares(content),
             };
         };
@@ -213,7 +211,7 @@ fn kind(field: &Field) -> i64 {
 }
 
 /// The statement of a search, but for the page.
-struct Statement {
+pub(super) struct Statement {
     joins: String,
     conditions: String,
     order: String,
@@ -221,7 +219,7 @@ struct Statement {
 }
 
 impl Statement {
-    fn new(
+    pub(super) fn new(
         dialect: Dialect,
         namespace: &str,
         experiments: &[ExperimentId],
@@ -250,6 +248,62 @@ impl Statement {
         }
         let Draft { joins, order, args } = draft;
         Ok(Self { joins, conditions: conditions.join(" AND "), order: order.join(", "), args: args.into_args() })
+    }
+
+    /// The numbers of all traces that pass a filter, in their order.
+    pub(super) async fn matching(
+        view: &mut Snapshot,
+        namespace: &str,
+        experiments: &[ExperimentId],
+        filter: &str,
+    ) -> Result<Vec<i64>> {
+        let filter = grammar::parse(filter)?;
+        let tests = tests(&filter)?;
+        if experiments.is_empty() {
+            return Ok(vec![]);
+        }
+        let statement = Self::new(view.dialect(), namespace, experiments, &filter, &[])?;
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let most = if tests.is_empty() { MOST_NUMBERS } else { BATCH as i64 };
+            let columns = if tests.is_empty() { "t.no" } else { COLUMNS };
+            let rows = statement.rows(view, columns, "", "t.no", after, most).await?;
+            after = rows.last().map_or(Ok(after), |row| row.int(0))?;
+            let last = (rows.len() as i64) < most;
+            if tests.is_empty() {
+                found.extend(rows.iter().map(|row| row.int(0)).collect::<Result<Vec<_>>>()?);
+            } else {
+                let candidates = rows.iter().map(store::read).collect::<Result<_>>()?;
+                let passed = pass(view, candidates, &tests).await?;
+                found.extend(passed.into_iter().filter(|(_, passes)| *passes).map(|(trace, _)| trace.no));
+            }
+            if last {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Rows of the traces and of what `join` adds, in the order of `key`, from the first after `after`.
+    pub(super) async fn rows(
+        &self,
+        view: &mut Snapshot,
+        columns: &str,
+        join: &str,
+        key: &str,
+        after: i64,
+        most: i64,
+    ) -> Result<Vec<Row>> {
+        let Self { conditions, args, .. } = self;
+        let n = args.len();
+        let sql = format!(
+            "SELECT {columns} FROM traces t JOIN experiments e ON e.no = t.experiment {join} \
+             WHERE {conditions} AND {key} > ${} ORDER BY {key} LIMIT ${}",
+            n + 1,
+            n + 2
+        );
+        let mut args = args.clone();
+        args.extend([after, most].map(Arg::from));
+        view.fetch(sql, args).await
     }
 
     /// The traces of a page, without what belongs to them.

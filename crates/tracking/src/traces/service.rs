@@ -1,5 +1,6 @@
 //! The rules of traces.
 
+use axum::body::Body;
 use futures::future::BoxFuture;
 use mcplane_core::{Error, Grant, Result};
 use mcplane_db::Tx;
@@ -10,12 +11,13 @@ use super::otlp::Span;
 use super::spans::unpack;
 use super::store::{self, Columns, TraceKey};
 use super::types::{
-    ARTIFACTS_TAG, COST, FINALIZED, IN_STORE, LOCATION_TAG, NAME_TAG, NewTrace, SESSION, SIZE_STATS, TraceInfo, USAGE,
-    check_texts, value_of,
+    ARTIFACTS_TAG, COST, FINALIZED, IN_STORE, LOCATION_TAG, NAME_TAG, NewTrace, SESSION, SIZE_STATS, TraceInfo,
+    TraceState, USAGE, check_texts, value_of,
 };
 use super::usage::{COSTS, TOKENS};
 use crate::Tracking;
 use crate::experiments::{self, Experiment, ExperimentId};
+use crate::purge;
 use crate::runs::service::below;
 use crate::scope::namespace;
 use crate::tags::{LONGEST_KEY, LONGEST_TAG, Tag, check_length, check_name, check_text, cut};
@@ -61,6 +63,76 @@ impl Tracking {
         let scope = namespace(grant)?.to_owned();
         self.db.write(move |tx| Box::pin(async move { start(tx, &scope, experiment, &new).await })).await?;
         self.trace(grant, &id).await
+    }
+
+    /// Begins a trace for a client that does not give ids, and keeps spans in a file.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without the experiment, [`Error::BadRequest`] for bad tags.
+    pub(crate) async fn begin_trace(
+        &self,
+        grant: &Grant,
+        experiment: &str,
+        at: i64,
+        metadata: Vec<Tag>,
+        tags: Vec<Tag>,
+    ) -> Result<TraceInfo> {
+        let experiment = ExperimentId::parse(experiment)?;
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let new = checked(NewTrace::in_progress(id.clone(), experiment, at, metadata, tags))?;
+        self.ensure_default(grant).await?;
+        let scope = namespace(grant)?.to_owned();
+        self.db
+            .write(move |tx| {
+                Box::pin(async move {
+                    let trace = insert(tx, &scope, experiment, &new).await?;
+                    store::put_pairs(tx, "trace_metadata", trace, &last_of_each(new.metadata)).await
+                })
+            })
+            .await?;
+        self.trace(grant, &id).await
+    }
+
+    /// Ends a trace; its metadata and tags are added to those that it has.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without the trace, [`Error::BadRequest`] for bad tags.
+    pub(crate) async fn end_trace(
+        &self,
+        grant: &Grant,
+        id: &str,
+        at: i64,
+        state: TraceState,
+        metadata: Vec<Tag>,
+        tags: Vec<Tag>,
+    ) -> Result<TraceInfo> {
+        let new = checked(NewTrace::in_progress(String::new(), ExperimentId(0), at, metadata, tags))?;
+        self.change_trace(grant, id, move |key, tx| {
+            Box::pin(async move {
+                let ended = TraceKey { duration: Some(at.saturating_sub(key.requested_at)), state, ..key };
+                store::update_from_spans(tx, &ended, [None, None]).await?;
+                store::put_pairs(tx, "trace_tags", ended.no, &last_of_each(new.tags)).await?;
+                store::put_pairs(tx, "trace_metadata", ended.no, &last_of_each(new.metadata)).await
+            })
+        })
+        .await?;
+        self.trace(grant, id).await
+    }
+
+    /// The file with the spans of a trace that has none in the store.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if there is none.
+    pub(crate) async fn trace_file(&self, grant: &Grant, id: &str) -> Result<Body> {
+        let absent = || Error::Missing("Trace data not found for path=traces.json".to_owned());
+        let trace = self.trace(grant, id).await?;
+        let folder = value_of(&trace.tags, ARTIFACTS_TAG).ok_or_else(absent)?;
+        let place = self.place_below(grant, folder, "traces.json").map_err(|_| absent())?;
+        match self.open_artifact(&place, None).await {
+            Ok(object) => Ok(Body::from_stream(object.body)),
+            Err(Error::Missing(_)) => Err(absent()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The trace without its spans.
@@ -149,12 +221,15 @@ impl Tracking {
             .await
     }
 
-    /// Deletes traces of an experiment; tells how many.
+    /// Deletes traces of an experiment with their files; tells how many. What takes too long to clear away is out of reach,
+    /// and cleared away later.
     pub(crate) async fn delete_traces(&self, grant: &Grant, experiment: &str, deletion: Deletion) -> Result<usize> {
         deletion.check()?;
         let experiment = ExperimentId::parse(experiment)?;
+        let scope = namespace(grant)?.to_owned();
         let grant = grant.clone();
-        self.db
+        let deleted = self
+            .db
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
@@ -170,13 +245,17 @@ impl Tracking {
                             store::within(tx, experiment.no, &named).await?
                         }
                     };
-                    store::delete(tx, &chosen).await?;
+                    purge::remove_traces(tx, scope, &chosen).await?;
                     let what = format!("{} traces", chosen.len());
                     tx.audit(audit::entry(&grant, "delete", &experiment.id.to_string(), "allowed", 200, &what));
                     Ok(chosen.len())
                 })
             })
-            .await
+            .await?;
+        if deleted > 0 {
+            self.clear_traces(&scope).await;
+        }
+        Ok(deleted)
     }
 
     /// Links traces to a run, or to something else (`kind`); those that there are not are passed over.
@@ -296,6 +375,18 @@ impl Tracking {
 }
 
 async fn start(tx: &mut Tx, scope: &str, experiment: ExperimentId, new: &NewTrace) -> Result<()> {
+    let trace = insert(tx, scope, experiment, new).await?;
+    let mut metadata = new.metadata.clone();
+    metadata.push(Tag::new(FINALIZED, "true"));
+    store::put_pairs(tx, "trace_metadata", trace, &last_of_each(metadata)).await?;
+    for assessment in &new.assessments {
+        store::put_assessment(tx, trace, assessment).await?;
+    }
+    Ok(())
+}
+
+/// Adds a trace with its tags, or changes one whose spans came first; gives its number.
+async fn insert(tx: &mut Tx, scope: &str, experiment: ExperimentId, new: &NewTrace) -> Result<i64> {
     tx.lock().await?;
     let experiment = experiments::store::find(tx, scope, experiment).await?.ok_or_else(|| no_experiment(experiment))?;
     experiment.check_active()?;
@@ -318,13 +409,7 @@ async fn start(tx: &mut Tx, scope: &str, experiment: ExperimentId, new: &NewTrac
     let mut tags = new.tags.clone();
     tags.push(artifacts_tag(&experiment, &new.id));
     store::put_pairs(tx, "trace_tags", trace, &last_of_each(tags)).await?;
-    let mut metadata = new.metadata.clone();
-    metadata.push(Tag::new(FINALIZED, "true"));
-    store::put_pairs(tx, "trace_metadata", trace, &last_of_each(metadata)).await?;
-    for assessment in &new.assessments {
-        store::put_assessment(tx, trace, assessment).await?;
-    }
-    Ok(())
+    Ok(trace)
 }
 
 /// Where files of a trace lie.

@@ -243,15 +243,6 @@ pub(crate) async fn within(tx: &mut Tx, experiment: i64, traces: &[i64]) -> Resu
     tx.fetch(sql, vec![experiment.into(), Arg::list(traces)]).await?.iter().map(|row| row.int(0)).collect()
 }
 
-/// Deletes traces with all that belongs to them.
-pub(crate) async fn delete(tx: &mut Tx, traces: &[i64]) -> Result<()> {
-    let list = tx.dialect().numbers(1);
-    for table in ["trace_tags", "trace_metadata", "trace_spans", "trace_assessments", "trace_links"] {
-        tx.execute(format!("DELETE FROM {table} WHERE trace IN {list}"), vec![Arg::list(traces)]).await?;
-    }
-    tx.execute(format!("DELETE FROM traces WHERE no IN {list}"), vec![Arg::list(traces)]).await.map(drop)
-}
-
 const ASSESSMENT: &str = "trace, id, kind, name, value, valid, overrides, created_at, updated_at, details";
 
 fn read_assessment(row: &Row) -> Result<Assessment> {

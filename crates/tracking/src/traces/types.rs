@@ -123,6 +123,31 @@ pub struct NewTrace {
     pub assessments: Vec<Assessment>,
 }
 
+impl NewTrace {
+    /// A trace of which nobody knows yet how it ends.
+    pub(crate) fn in_progress(
+        id: String,
+        experiment: ExperimentId,
+        requested_at: i64,
+        metadata: Vec<Tag>,
+        tags: Vec<Tag>,
+    ) -> Self {
+        Self {
+            id,
+            experiment: experiment.to_string(),
+            requested_at,
+            duration: None,
+            state: TraceState::InProgress,
+            client_request_id: None,
+            request_preview: None,
+            response_preview: None,
+            metadata,
+            tags,
+            assessments: vec![],
+        }
+    }
+}
+
 /// The value of a key.
 pub(crate) fn value_of<'t>(tags: &'t [Tag], key: &str) -> Option<&'t str> {
     tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str())

@@ -41,6 +41,31 @@ pub(crate) async fn experiments_live_and_die(store: Store) {
     assert_eq!(stage(&run).await, json!("active"));
 }
 
+pub(crate) async fn locations_are_checked(store: Store) {
+    let api = store.start().await;
+    let here = std::env::current_dir().unwrap().join("files/x").display().to_string();
+    for (given, kept) in [("files/x", here.as_str()), ("/srv/x", "/srv/x"), ("s3://b/x?region=a", "s3://b/x?region=a")]
+    {
+        let made = api.ok("experiments/create", json!({"name": given, "artifact_location": given})).await;
+        let id = made["experiment_id"].as_str().unwrap();
+        let found = api.read(&format!("experiments/get?experiment_id={id}")).await;
+        assert_eq!(found["experiment"]["artifact_location"], json!(kept));
+    }
+    let host = "'artifact_location' cannot use the 'http' scheme: the 'http' scheme addresses a host other than";
+    for (bad, why) in [
+        ("http://169.254.169.254/latest", host),
+        ("http://h/api/2.0/mlflow-artifacts/artifacts/1", host),
+        ("mlflow-artifacts://h/x", "'artifact_location' cannot use the 'mlflow-artifacts' scheme"),
+        ("s3://b/x#f", "'artifact_location' URL can't include fragments or params."),
+        ("s3://b/x?a=%252e%252e/b", "Invalid query string"),
+        ("runs:/x", "Artifact location cannot be a runs:/ URI. Given: 'runs:/x'"),
+    ] {
+        let (status, _, message) =
+            api.fails("experiments/create", json!({"name": bad, "artifact_location": bad})).await;
+        assert!(status == 400 && message.starts_with(why), "{bad}: {message}");
+    }
+}
+
 pub(crate) async fn requests_are_checked(store: Store) {
     let api = store.start().await;
     let refused = async |body: Value| api.fails("experiments/create", body).await.2;

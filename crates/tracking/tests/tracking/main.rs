@@ -25,7 +25,9 @@ use mcplane_testkit::suite::{self, Case};
 use rig::Store;
 
 const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
-    artifacts::{ files_come_and_go, no_path_leads_out, workspaces_keep_their_files },
+    artifacts::{
+        files_come_and_go, no_path_leads_out, clients_may_name_this_server_by_its_address, workspaces_keep_their_files,
+    },
     attacks::{
         locations_mean_one_place, headers_name_no_files, nothing_runs_in_browsers, forms_of_foreign_pages_are_refused,
         encoded_names_are_other_names, sizes_are_limited,
@@ -33,7 +35,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     datasets::{ inputs_are_logged_once, outputs_are_models_with_steps, datasets_are_found_by_experiment },
     evaluation_datasets::{ datasets_merge_records, datasets_are_found },
     experiments::{
-        experiments_live_and_die, requests_are_checked, workspaces_are_apart, pages_learn_what_is_not_here,
+        experiments_live_and_die, locations_are_checked, requests_are_checked, workspaces_are_apart, pages_learn_what_is_not_here,
     },
     graphql::{ pages_get_what_they_select, errors_are_told_beside_data },
     lineage::{
@@ -59,7 +61,10 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
         a_namespace_takes_along_what_it_tracked, uploads_hold_a_namespace,
     },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
-    traces::{ traces_live_and_die, spans_come_before_or_after, exports_are_checked, traces_are_assessed, traces_are_found },
+    traces::{
+        traces_live_and_die, spans_come_before_or_after, exports_are_checked, exports_may_be_json, traces_are_assessed,
+        traces_are_found, traces_are_measured, older_clients_are_served,
+    },
     webhooks::{
         webhooks_live_and_die, webhook_requests_are_checked, changes_are_told_in_order, deliveries_are_tried_again,
         messages_are_given_up, messages_outlive_their_server, several_servers_send_once, runs_are_told_to_openlineage,

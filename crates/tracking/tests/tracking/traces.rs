@@ -328,3 +328,160 @@ pub(crate) async fn traces_are_found(store: Store) {
         assert!(refused.0 == 400 && refused.2.starts_with(message), "{body}: {}", refused.2);
     }
 }
+
+pub(crate) async fn older_clients_are_served(store: Store) {
+    let api = store.start().await;
+    let pair = |key: &str, value: &str| json!({"key": key, "value": value});
+    let begun = json!({
+        "experiment_id": "0",
+        "timestamp_ms": 1000,
+        "request_metadata": [pair("a", "1"), pair("b", "1")],
+        "tags": [pair("t", "1")],
+    });
+    let begun = api.ok("traces", begun).await["trace_info"].clone();
+    let id = begun["request_id"].as_str().unwrap().to_owned();
+    assert_eq!((id.len(), &begun["status"], &begun["execution_time_ms"]), (32, &json!("IN_PROGRESS"), &json!(0)));
+    assert_eq!(begun["request_metadata"], json!([pair("a", "1"), pair("b", "1")]));
+
+    let path = format!("/api/2.0/mlflow/traces/{id}");
+    let end =
+        json!({"timestamp_ms": 3000, "status": "OK", "request_metadata": [pair("b", "2")], "tags": [pair("t", "2")]});
+    let ended = api.json(Method::PATCH, &path, &end).await.json()["trace_info"].clone();
+    assert_eq!((&ended["timestamp_ms"], &ended["execution_time_ms"]), (&json!(1000), &json!(2000)));
+    assert_eq!(
+        (&ended["status"], &ended["request_metadata"]),
+        (&json!("OK"), &json!([pair("a", "1"), pair("b", "2")]))
+    );
+    assert_eq!(api.get(&format!("{path}/info")).await.json()["trace_info"], ended);
+    let missing = api.json(Method::PATCH, "/api/2.0/mlflow/traces/nope", &end).await.error();
+    assert_eq!((missing.0, missing.2.as_str()), (404, "Trace with ID 'nope' not found."));
+    assert_eq!(api.fails("traces", json!({"experiment_id": "0", "tags": [{"value": "x"}]})).await.0, 400);
+
+    // Their spans are a file, which is handed out like spans of the store, and goes with the trace.
+    let artifact = format!("/ajax-api/2.0/mlflow/get-trace-artifact?request_id={id}");
+    assert_eq!(api.get(&artifact).await.error().2, "Trace data not found for path=traces.json");
+    let file = format!("/api/2.0/mlflow-artifacts/artifacts/0/traces/{id}/artifacts/traces.json");
+    assert_eq!(api.send(Method::PUT, &file, &[], b"{\"spans\": []}".to_vec()).await.status, 200);
+    let found = api.get(&artifact).await;
+    assert_eq!((found.status, found.text().as_str()), (200, "{\"spans\": []}"));
+    assert_eq!(found.headers["content-disposition"], "attachment; filename=traces.json");
+    let deleted = api.ok("traces/delete-traces", json!({"experiment_id": "0", "request_ids": [id]})).await;
+    assert_eq!(deleted["traces_deleted"], json!(1));
+    assert_eq!((api.get(&file).await.status, api.get(&format!("{path}/info")).await.status), (404, 404));
+    assert_eq!(api.db.fetch("SELECT 1 FROM traces", vec![]).await.unwrap().len(), 0, "nothing is left out of reach");
+}
+
+pub(crate) async fn exports_may_be_json(store: Store) {
+    let api = store.start().await;
+    let span = json!({
+        "traceId": "5b8efff798038103d269b633813fc60c",
+        "spanId": "eee19b7ec3c1b174",
+        "name": "ask",
+        "startTimeUnixNano": "1544712660000000000",
+        "endTimeUnixNano": "1544712661000000000",
+        "attributes": [
+            {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
+            {"key": "gen_ai.request.model", "value": {"stringValue": "gpt"}},
+            {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "5"}},
+            {"key": "gen_ai.usage.output_tokens", "value": {"intValue": 7}},
+        ],
+        "status": {"code": 1},
+    });
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).to_string().into_bytes();
+    let headers = [("content-type", "application/json; charset=utf-8"), ("x-mlflow-experiment-id", "0")];
+    let answer = api.send(Method::POST, "/v1/traces", &headers, body).await;
+    assert_eq!((answer.status, answer.headers["content-type"].to_str().unwrap()), (200, "application/x-protobuf"));
+    let path = format!("{TRACES}/get?trace_id=tr-5b8efff798038103d269b633813fc60c");
+    let trace = api.get(&path).await.json()["trace"].clone();
+    assert_eq!(
+        trace["trace_info"]["trace_metadata"]["mlflow.trace.tokenUsage"],
+        json!("{\"input_tokens\": 5, \"output_tokens\": 7, \"total_tokens\": 12}")
+    );
+    let attributes = trace["spans"][0]["attributes"].as_array().unwrap();
+    for (key, value) in [("mlflow.spanType", "CHAT_MODEL"), ("mlflow.llm.model", "gpt")] {
+        assert!(attributes.contains(&json!({"key": key, "value": {"string_value": value}})), "{attributes:?}");
+    }
+    for (bad, why) in [("{}", "Invalid OpenTelemetry format - no spans found"), ("{", "Invalid OpenTelemetry format")] {
+        let answer = api.send(Method::POST, "/v1/traces", &headers, bad.as_bytes().to_vec()).await;
+        assert_eq!((answer.status, answer.json()["detail"].as_str().unwrap()), (400, why));
+    }
+}
+
+pub(crate) async fn traces_are_measured(store: Store) {
+    let api = store.start().await;
+    for (id, name, state, session, seconds) in
+        [("tr-1", "plan", "OK", "s", "1s"), ("tr-2", "plan", "OK", "s", "3s"), ("tr-3", "act", "ERROR", "t", "5s")]
+    {
+        let mut new = info(id);
+        let told = &mut new["trace"]["trace_info"];
+        told["state"] = json!(state);
+        told["execution_duration"] = json!(seconds);
+        told["tags"] = json!({"mlflow.traceName": name});
+        told["trace_metadata"]["mlflow.trace.session"] = json!(session);
+        assert_eq!(api.post(TRACES, &new).await.status, 200);
+    }
+    let said = json!({"assessment": {"assessment_name": "good", "feedback": {"value": "yes"}, "source": {"source_type": "HUMAN", "source_id": "x"}}});
+    assert_eq!(api.post(&format!("{TRACES}/tr-1/assessments"), &said).await.status, 200);
+
+    let ask = async |view: &str, metric: &str, kind: Value, more: Value| {
+        let mut body =
+            json!({"experiment_ids": ["0"], "view_type": view, "metric_name": metric, "aggregations": [kind]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = api.post(&format!("{TRACES}/metrics"), &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["data_points"].clone()
+    };
+    let count = json!({"aggregation_type": "COUNT"});
+    let by_state = ask("TRACES", "trace_count", count.clone(), json!({"dimensions": ["trace_status"]})).await;
+    assert_eq!(
+        by_state,
+        json!([
+            {"metric_name": "trace_count", "dimensions": {"trace_status": "ERROR"}, "values": {"COUNT": 1.0}},
+            {"metric_name": "trace_count", "dimensions": {"trace_status": "OK"}, "values": {"COUNT": 2.0}},
+        ])
+    );
+    let sessions = ask("TRACES", "session_count", count.clone(), json!({})).await;
+    assert_eq!(sessions[0]["values"], json!({"COUNT": 2.0}));
+    let median = json!({"aggregation_type": "PERCENTILE", "percentile_value": 50});
+    let of_plans =
+        ask("TRACES", "latency", median, json!({"filters": ["trace.tag.`mlflow.traceName` = 'plan'"]})).await;
+    assert_eq!(of_plans[0]["values"], json!({"P50.0": 2000.0}));
+    let tokens = ask("TRACES", "total_tokens", json!({"aggregation_type": "SUM"}), json!({})).await;
+    assert_eq!(tokens[0]["values"], json!({"SUM": 21.0}));
+    let hourly = json!({"time_interval_seconds": 3600, "start_time_ms": 0, "end_time_ms": 4_000_000_000_000_i64});
+    let hourly = ask("TRACES", "trace_count", count.clone(), hourly).await;
+    assert_eq!(hourly[0]["dimensions"], json!({"time_bucket": "2026-11-22T20:00:00+00:00"}));
+    let before = ask("TRACES", "trace_count", count.clone(), json!({"end_time_ms": 5})).await;
+    assert_eq!(before[0]["values"], json!({"COUNT": 0.0}));
+    let values = ask(
+        "ASSESSMENTS",
+        "assessment_value",
+        json!({"aggregation_type": "AVG"}),
+        json!({"dimensions": ["assessment_name"]}),
+    );
+    assert_eq!(values.await[0]["values"], json!({"AVG": 1.0}));
+
+    let headers = [("content-type", "application/x-protobuf"), ("x-mlflow-experiment-id", "0")];
+    let sent = api.send(Method::POST, "/v1/traces", &headers, export(9, 1, &[], "think", (10, 30))).await;
+    assert_eq!(sent.status, 200);
+    let spans = ask("SPANS", "span_count", count, json!({"dimensions": ["span_name", "span_type"]})).await;
+    assert_eq!(spans[0]["dimensions"], json!({"span_name": "think", "span_type": "LLM"}));
+    let latency =
+        ask("SPANS", "latency", json!({"aggregation_type": "MAX"}), json!({"filters": ["span.name = 'think'"]})).await;
+    assert_eq!(latency[0]["values"], json!({"MAX": 20.0}));
+
+    let related = json!({
+        "experiment_ids": ["0"],
+        "filter_string1": "tags.`mlflow.traceName` = 'plan'",
+        "filter_string2": "metadata.`mlflow.trace.session` = 's'",
+    });
+    let related = api.post(&format!("{TRACES}/calculate-filter-correlation"), &related).await.json();
+    let counts =
+        ["filter1_count", "filter2_count", "joint_count", "total_count"].map(|name| related[name].as_i64().unwrap());
+    assert_eq!((counts, &related["npmi"]), ([2, 2, 2, 4], &json!(1.0)));
+    let theirs = [("x-mlflow-workspace", "other"), ("content-type", "application/json")];
+    let body = json!({"experiment_ids": ["0"], "view_type": "TRACES", "metric_name": "trace_count",
+        "aggregations": [{"aggregation_type": "COUNT"}]});
+    let theirs = api.send(Method::POST, &format!("{TRACES}/metrics"), &theirs, body.to_string().into_bytes()).await;
+    assert_eq!(theirs.json()["data_points"][0]["values"], json!({"COUNT": 0.0}), "another namespace has none");
+}

@@ -1,5 +1,6 @@
 //! MLflow's own client, unmodified: what a training script does, and each noun's rules as a client sees them.
 
+use mcplane_testkit::browser::chromium;
 use mcplane_testkit::python::Venv;
 use mcplane_testkit::seaweedfs::SeaweedFs;
 use mcplane_testkit::{Backend, Server, on_each_backend};
@@ -44,6 +45,24 @@ fn each_noun(backend: Backend) {
     let server = Server::start_with(env!("CARGO_BIN_EXE_mcplane"), backend, &settings);
     let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tracking/tests/mlflow");
     pytest(&server, &folder, 10);
+}
+
+/// MLflow's own pages in a browser, from the package of its client.
+#[test]
+fn pages() {
+    let packages = Venv::with(REQUIREMENTS).packages();
+    let pages = packages.join("mlflow/server/js/build");
+    let pages = ["--mlflow-ui", pages.to_str().expect("a path in UTF-8")];
+    let server = Server::start_with(env!("CARGO_BIN_EXE_mcplane"), Backend::Sqlite, &pages);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mlflow/pages.py");
+    pytest_with(&server, &script, &[("CHROMIUM", chromium().display().to_string())], 3);
+}
+
+/// The tests that the Python client has of its own.
+#[test]
+fn sdk() {
+    let server = Server::start(env!("CARGO_BIN_EXE_mcplane"), Backend::Sqlite);
+    pytest(&server, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/python/tests"), 10);
 }
 
 /// Models and artifacts on a real S3 server.
