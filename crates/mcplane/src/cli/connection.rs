@@ -190,12 +190,24 @@ pub(super) fn typed_request(
     media_type: &str,
     body: Option<&Value>,
 ) -> Result<Request<Vec<u8>>, Failure> {
-    let mut builder = Request::builder().method(method).uri(path).header("accept", "application/json");
-    if body.is_some() {
-        builder = builder.header("content-type", media_type);
-    }
     let bytes = body.map(|value| value.to_string().into_bytes()).unwrap_or_default();
-    builder.body(bytes).map_err(|error| Failure::from_error(format!("can't ask for {path}"), &error))
+    let mut request = typed_bytes(method, path, media_type, bytes)?;
+    if body.is_none() {
+        request.headers_mut().remove("content-type");
+    }
+    Ok(request)
+}
+
+/// A request with a body of a given media type.
+pub(super) fn typed_bytes(
+    method: &str,
+    path: &str,
+    media_type: &str,
+    body: Vec<u8>,
+) -> Result<Request<Vec<u8>>, Failure> {
+    let builder = Request::builder().method(method).uri(path);
+    let builder = builder.header("accept", "application/json").header("content-type", media_type);
+    builder.body(body).map_err(|error| Failure::from_error(format!("can't ask for {path}"), &error))
 }
 
 /// Text as one part of a path or query.

@@ -10,13 +10,27 @@ use crate::server::error_chain;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     /// The server refused, or something failed.
-    Failed = 1,
+    Failed,
     /// The command or the configuration is wrong.
-    Usage = 2,
+    Usage,
     /// There is no server.
-    Unreachable = 3,
+    Unreachable,
     /// A login is needed, or is not allowed to do this.
-    Denied = 4,
+    Denied,
+    /// What a task ended with.
+    Task(u8),
+}
+
+impl Exit {
+    fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::Denied => 4,
+            Self::Task(code) => code,
+        }
+    }
 }
 
 /// What the user reads when a command fails.
@@ -53,6 +67,11 @@ impl Failure {
         Self { exit, message: String::new(), hint: None, quiet: true }
     }
 
+    /// A task did not succeed, as was told already.
+    pub(super) fn of_task(code: u8) -> Self {
+        Self::told_already(Exit::Task(code))
+    }
+
     /// What to do next.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -80,7 +99,7 @@ impl Failure {
         if !self.quiet {
             super::output::complain(&self.text());
         }
-        ExitCode::from(self.exit as u8)
+        ExitCode::from(self.exit.code())
     }
 }
 

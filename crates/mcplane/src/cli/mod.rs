@@ -1,6 +1,7 @@
 //! The command line. Each command is one file; this one names them, and turns failures into text and exit codes.
 
 mod apply;
+mod archive;
 mod audit;
 mod completions;
 mod config;
@@ -16,11 +17,13 @@ mod logins;
 mod manifests;
 mod output;
 mod password;
+mod queue;
 mod resources;
 mod server;
 mod settings;
 mod shim;
 mod table;
+mod task;
 mod user;
 mod version;
 
@@ -38,12 +41,14 @@ Examples:
   kubectl --server http://127.0.0.1:5080 get ns   use it with kubectl
   mcplane apply -f manifests/                     or with mcplane itself
   mcplane get configmaps -n development
+  mcplane task run -- python train.py             run this folder's program, and watch
   mcplane kubeconfig > ~/.kube/config             hand the server to other tools
 
 Exit codes:
   0  done            1  the server refused, or something failed
   2  wrong usage     3  the server can't be reached
   4  a login is needed, or is not allowed to do this
+  `mcplane task run` ends with the task's own
 
 Environment:
   MCPLANE_URL                 server to talk to
@@ -70,6 +75,8 @@ enum Command {
     Delete(delete::Arguments),
     Audit(audit::Arguments),
     Gc(gc::Arguments),
+    Task(task::Arguments),
+    Queue(queue::Arguments),
     Lineage(lineage::Arguments),
     User(user::Arguments),
     Kubeconfig(kubeconfig::Arguments),
@@ -90,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Delete(arguments) => wait_for(delete::run(arguments)),
         Command::Audit(arguments) => wait_for(audit::run(arguments)),
         Command::Gc(arguments) => wait_for(gc::run(arguments)),
+        Command::Task(arguments) => wait_for(task::run(arguments)),
+        Command::Queue(arguments) => wait_for(queue::run(arguments)),
         Command::Lineage(arguments) => wait_for(lineage::run(arguments)),
         Command::User(arguments) => wait_for(user::run(arguments)),
         Command::Kubeconfig(arguments) => wait_for(kubeconfig::run(arguments)),

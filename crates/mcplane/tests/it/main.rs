@@ -18,3 +18,4 @@ mod listener;
 mod mlflow;
 mod python;
 mod routes;
+mod tasks;
