@@ -207,7 +207,9 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     let purging = Arc::clone(&tracked);
     background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));
     background.spawn(Arc::clone(&tracked).send_messages(stopping.clone()));
-    let work = work::start(Work { foundation, db: &db, table: &table, client: &client, pods: &pods, login }, &background).await?;
+    let work =
+        work::start(Work { foundation, db: &db, table: &table, client: &client, pods: &pods, login }, &background)
+            .await?;
     let tasks = scheduler::http::routes(scheduler::http::Door { scheduler: work, authorizer: access.authorizer() });
     let operations = operations_routes(Operations {
         probes: Arc::new([store_probe(&db)]),

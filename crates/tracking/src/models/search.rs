@@ -35,7 +35,8 @@ impl Tracking {
         sql.compare(&comparisons);
         sql.order(&orders, &[("m.name", true)]);
         let page = sql.page(query)?;
-        let models = view.fetch(sql.statement.text, sql.statement.args).await?.iter().map(store::read).collect::<Result<_>>()?;
+        let models =
+            view.fetch(sql.statement.text, sql.statement.args).await?.iter().map(store::read).collect::<Result<_>>()?;
         let (models, next_page_token) = page.cut(models);
         let mut items = store::assemble(&mut view, models).await?;
         let numbers: Vec<i64> = items.iter().map(|model| model.no).collect();
@@ -71,7 +72,12 @@ impl Tracking {
         let usual: &[_] = if orders.is_empty() { &[("v.updated_at", false)] } else { &[] };
         sql.order(&orders, &[usual, &[("m.name", true), ("v.version", false)]].concat());
         let page = sql.page(query)?;
-        let versions = view.fetch(sql.statement.text, sql.statement.args).await?.iter().map(version_store::read).collect::<Result<_>>()?;
+        let versions = view
+            .fetch(sql.statement.text, sql.statement.args)
+            .await?
+            .iter()
+            .map(version_store::read)
+            .collect::<Result<_>>()?;
         let (versions, next_page_token) = page.cut(versions);
         Ok(Page { items: version_store::with_tags(&mut view, versions).await?, next_page_token })
     }
@@ -152,7 +158,8 @@ impl<'c> Search<'c> {
         if !of_prompts {
             let at = self.statement.bind(PROMPT_TAG);
             let prompts = self.columns.prompts;
-            self.statement.add(format_args!(" AND NOT EXISTS (SELECT 1 FROM {prompts} AND t.key = ${at} AND t.value = 'true')"));
+            self.statement
+                .add(format_args!(" AND NOT EXISTS (SELECT 1 FROM {prompts} AND t.key = ${at} AND t.value = 'true')"));
         }
     }
 

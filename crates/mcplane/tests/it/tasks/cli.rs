@@ -55,7 +55,8 @@ fn life(backend: Backend) {
     assert!(sheet.contains("Exit code:") && sheet.contains("failed"), "{sheet}");
 
     // Detached, followed from elsewhere, cancelled.
-    let sleeper = ["run", "--detach", "--grace", "5s", "--name", "sleeper", "--", "sh", "-c", "echo up; exec sleep 600"];
+    let sleeper =
+        ["run", "--detach", "--grace", "5s", "--name", "sleeper", "--", "sh", "-c", "echo up; exec sleep 600"];
     let id = task(&sleeper).ok().trim().to_owned();
     assert_eq!(id.len(), 36, "only the id is printed");
     let follower = Background::start(&mut cli(&server, &folder, &["task", "logs", "-f", &id[..8]]));
@@ -91,7 +92,10 @@ fn queues(backend: Backend) {
     assert!(said(&["queue", "list"]).stderr.contains("no queues found in namespace default"));
     assert_eq!(said(&["queue", "pause", "slow"]).ok(), "queue slow is paused\n");
     said(&["task", "run", "--detach", "--queue", "slow", "--name", "held", "--", "true"]).ok();
-    assert_eq!(said(&["queue", "set", "slow", "--weight", "3", "--limit", "2"]).ok(), "queue slow: weight 3, limit 2\n");
+    assert_eq!(
+        said(&["queue", "set", "slow", "--weight", "3", "--limit", "2"]).ok(),
+        "queue slow: weight 3, limit 2\n"
+    );
     let row = |table: String| table.lines().nth(1).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(row(said(&["queue", "list"]).ok()), ["slow", "true", "3", "2", "0", "1", "0"]);
     assert_eq!(state(&server, &folder, "held"), "ready");

@@ -41,6 +41,7 @@ fn pytest(server: &Server, file: &str, least: usize) {
     let output = Venv::with(REQUIREMENTS).run(&runner, &args.each_ref().map(String::as_str));
     println!("{output}");
     assert_eq!(output.code, 0, "{}", server.log());
-    let passed = output.stdout.lines().rev().find_map(|line| line.split_once(" passed")?.0.rsplit(' ').next()?.parse().ok());
+    let passed =
+        output.stdout.lines().rev().find_map(|line| line.split_once(" passed")?.0.rsplit(' ').next()?.parse().ok());
     assert!(passed >= Some(least), "{passed:?} tests passed");
 }
