@@ -13,11 +13,14 @@ use crate::tasks::Task;
 /// A sentence for whoever submitted the task.
 pub(super) type Refusal = String;
 
+/// What a secret or a config map holds.
+type Entries = BTreeMap<String, Vec<u8>>;
+
 /// Reads what templates name, each object once.
 pub(super) struct Resolver<'r> {
     client: &'r kube::Client,
     namespace: &'r str,
-    read: BTreeMap<(bool, String), Option<BTreeMap<String, Vec<u8>>>>,
+    read: BTreeMap<(bool, String), Option<Entries>>,
 }
 
 impl<'r> Resolver<'r> {
@@ -26,7 +29,7 @@ impl<'r> Resolver<'r> {
     }
 
     /// The entries of a secret or a config map; `None` if there is none.
-    async fn entries(&mut self, secret: bool, name: &str) -> Result<Option<&BTreeMap<String, Vec<u8>>>, Refusal> {
+    async fn entries(&mut self, secret: bool, name: &str) -> Result<Option<&Entries>, Refusal> {
         let key = (secret, name.to_owned());
         if !self.read.contains_key(&key) {
             let failed = |error: kube::Error| format!("{name:?} could not be read: {error}");
@@ -52,7 +55,7 @@ impl<'r> Resolver<'r> {
         secret: bool,
         name: &str,
         optional: Option<bool>,
-    ) -> Result<BTreeMap<String, Vec<u8>>, Refusal> {
+    ) -> Result<Entries, Refusal> {
         match self.entries(secret, name).await? {
             Some(entries) => Ok(entries.clone()),
             None if optional == Some(true) => Ok(BTreeMap::new()),
@@ -152,7 +155,7 @@ impl<'r> Resolver<'r> {
 }
 
 fn chosen(
-    mut entries: BTreeMap<String, Vec<u8>>,
+    mut entries: Entries,
     items: Option<&[KeyToPath]>,
 ) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
     let Some(items) = items else { return Ok(entries.into_iter().collect()) };

@@ -117,7 +117,8 @@ pub(crate) fn translate(span: &mut Span) {
         span.attributes.retain(|attribute| attribute.key != TYPE);
         added.push(KeyValue::text(TYPE, kind));
     }
-    let fields: [(&str, fn(&Convention) -> &'static [&'static str]); 5] = [
+    type Keys = fn(&Convention) -> &'static [&'static str];
+    let fields: [(&str, Keys); 5] = [
         (INPUTS, |convention| convention.inputs),
         (OUTPUTS, |convention| convention.outputs),
         (TOOLS, |convention| convention.tools),
@@ -128,7 +129,7 @@ pub(crate) fn translate(span: &mut Span) {
         if span.attribute(key).is_some() {
             continue;
         }
-        let found = CONVENTIONS.iter().flat_map(|convention| keys(convention)).find_map(|key| said(span, key));
+        let found = CONVENTIONS.iter().flat_map(keys).find_map(|key| said(span, key));
         added.extend(found.map(|value| entry(key, value.clone())));
     }
     if span.attribute(USAGE).is_none() {
