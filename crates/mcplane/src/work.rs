@@ -18,7 +18,7 @@ use mcplane_scheduler::pods::{self, PodStorage};
 use mcplane_scheduler::processes::{self, Credentials, Images, Processes, Surroundings};
 use mcplane_scheduler::tasks::Task;
 use mcplane_scheduler::transport::SqlTransport;
-use mcplane_scheduler::{Parts, Scheduler, cronjobs, jobs};
+use mcplane_scheduler::{Metrics, Parts, Scheduler, cronjobs, jobs};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -58,7 +58,10 @@ pub(crate) async fn start(work: Work<'_>, background: &TaskTracker) -> Result<Ar
     let credentials = Arc::new(Tokens { client: client.clone(), db: db.clone(), login });
     let authority = foundation.authority_pem.as_deref().map(|pem| authority_file(data_dir, pem)).transpose()?;
     let url = foundation.local_url.clone().unwrap_or_default();
+    let metrics = Metrics::default();
+    foundation.metrics.register(|registry| metrics.register(registry));
     let processes = Processes::new(processes::Parts {
+        db: db.clone(),
         executor: executor.clone(),
         reports: heard,
         client: client.clone(),
@@ -78,6 +81,7 @@ pub(crate) async fn start(work: Work<'_>, background: &TaskTracker) -> Result<Ar
         runners: vec![Arc::new(processes)],
         archives,
         logs: executor.clone(),
+        metrics,
         node: node_name(data_dir)?,
     };
     let scheduler = Arc::new(Scheduler::start(parts, table).await?);

@@ -7,6 +7,7 @@ pub mod fairness;
 pub mod http;
 pub mod jobs;
 pub mod logs;
+pub mod metrics;
 pub mod nodes;
 pub mod pods;
 pub mod processes;
@@ -24,6 +25,7 @@ use mcplane_db::Db;
 use mcplane_objects::storage::Storage;
 use mcplane_objects::{RegisteredKind, Registry};
 
+pub use metrics::Metrics;
 pub use scheduler::{Config, Parts, Scheduler};
 
 /// Adds the kinds of this crate; `table` is the storage of ordinary kinds. Gives the storage of pods.

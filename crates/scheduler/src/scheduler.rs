@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::code::Archives;
 use crate::dispatch::{Engine, Event, Runner};
 use crate::logs::Logs;
+use crate::metrics::Metrics;
 use crate::tasks::Demand;
 use crate::transport::Transport;
 
@@ -41,6 +42,7 @@ pub struct Scheduler {
     pub(crate) runners: Vec<Arc<dyn Runner>>,
     pub(crate) archives: Archives,
     pub(crate) logs: Arc<dyn Logs>,
+    pub(crate) metrics: Metrics,
     /// This machine, for good.
     pub(crate) node: Arc<str>,
     /// This process: random, so that no two are ever taken for one.
@@ -70,6 +72,8 @@ pub struct Parts {
     pub archives: Archives,
     /// What attempts wrote.
     pub logs: Arc<dyn Logs>,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The name of this machine, the same after each start.
     pub node: Arc<str>,
 }
@@ -80,14 +84,14 @@ impl Scheduler {
     /// # Errors
     /// When the store can't be read.
     pub async fn start(parts: Parts, table: &dyn Storage) -> Result<Self> {
-        let Parts { db, config, transport, runners, archives, logs, node } = parts;
+        let Parts { db, config, transport, runners, archives, logs, metrics, node } = parts;
         let resource: Arc<str> = "namespaces".into();
         let alive = |text: &str| (!text.contains("\"deletionTimestamp\"")).then_some(());
         let namespaces = Mirror::start(&db, table, &resource, alive, |_| ()).await?;
         let (events, heard) = mpsc::unbounded_channel();
         let identity = uuid::Uuid::new_v4().to_string();
         let heard = std::sync::Mutex::new(Some(heard));
-        Ok(Self { db, config, transport, runners, archives, logs, node, identity, namespaces, events, heard })
+        Ok(Self { db, config, transport, runners, archives, logs, metrics, node, identity, namespaces, events, heard })
     }
 
     /// Runs the engine until `stopping`; what runs on this machine goes on without it.

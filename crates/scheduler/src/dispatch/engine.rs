@@ -51,6 +51,14 @@ struct Known {
     chosen: bool,
 }
 
+/// An attempt that runs here.
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    /// Place of its runner.
+    runner: usize,
+    since: Option<Timestamp>,
+}
+
 /// Decides what runs.
 pub(crate) struct Engine<'e> {
     scheduler: Arc<Scheduler>,
@@ -68,7 +76,7 @@ pub(crate) struct Engine<'e> {
     /// Tasks on the board or in the wheel, and those that run.
     known: HashMap<i64, Known>,
     /// Attempts of this node that have begun, by the place of their runner.
-    running: HashMap<AttemptOf, usize>,
+    running: HashMap<AttemptOf, Running>,
     /// What the transport gave and may forget.
     receipts: Vec<i64>,
 }
@@ -133,6 +141,8 @@ impl<'e> Engine<'e> {
         let ended = std::mem::take(&mut self.ended);
         let mut due = Vec::new();
         self.wheel.advance(self.scheduler.now(), &mut due);
+        let now = self.scheduler.now();
+        due.iter().for_each(|(due, _)| self.scheduler.metrics.became_ready(now - due));
         let due: Vec<i64> = due.into_iter().map(|(_, no)| no).collect();
         let receipts = std::mem::take(&mut self.receipts);
         let worked = heard || !ended.is_empty() || !due.is_empty() || !receipts.is_empty();
@@ -142,9 +152,12 @@ impl<'e> Engine<'e> {
             steps::make_ready(&self.scheduler, &due),
             self.acknowledge(receipts),
         )?;
-        for Ended { of, .. } in &ended {
+        for Ended { of, outcome } in &ended {
+            let ran = self.running.get(of).and_then(|running| running.since).map(|since| now - since);
+            self.scheduler.metrics.ended(outcome, ran);
             self.settle(*of);
         }
+        self.scheduler.metrics.retried(again.len());
         again.into_iter().chain(ready).for_each(|pending| self.admit(pending));
         let begun = self.dispatch().await?;
         Ok(worked || begun)
@@ -175,6 +188,8 @@ impl<'e> Engine<'e> {
         let silent = store::running_on_silent(&self.scheduler.db, &self.scheduler.node, now - TOLERATION_MS).await?;
         let lost = |of| Ended { of, outcome: Outcome::lost("its machine has been silent for a minute") };
         self.ended.extend(silent.into_iter().map(lost));
+        let workers = self.scheduler.config.worker_pool_size;
+        self.scheduler.metrics.measure(self.board.depths(), self.wheel.len(), workers, self.capacity.slots);
         Ok(())
     }
 
@@ -245,18 +260,18 @@ impl<'e> Engine<'e> {
     }
 
     fn stop(&self, of: AttemptOf) {
-        if let Some(runner) = self.running.get(&of) {
-            self.scheduler.runners[*runner].stop(of);
+        if let Some(running) = self.running.get(&of) {
+            self.scheduler.runners[running.runner].stop(of);
         }
     }
 
     fn shows(&self, of: AttemptOf) -> bool {
-        self.running.get(&of).is_some_and(|runner| self.scheduler.runners[*runner].shown())
+        self.running.get(&of).is_some_and(|running| self.scheduler.runners[running.runner].shown())
     }
 
     /// An attempt is over, and its row says so.
     fn settle(&mut self, of: AttemptOf) {
-        let Some(runner) = self.running.remove(&of) else { return };
+        let Some(Running { runner, .. }) = self.running.remove(&of) else { return };
         self.release(of.no);
         self.scheduler.runners[runner].forget(of);
     }
@@ -308,7 +323,8 @@ impl<'e> Engine<'e> {
         }
         match self.scheduler.runners.iter().position(|runner| runner.takes(&task.spec.work)) {
             Some(runner) => {
-                self.running.insert(of, runner);
+                self.scheduler.metrics.started(&task);
+                self.running.insert(of, Running { runner, since: task.started_at });
                 self.scheduler.runners[runner].start(task, self.reports.clone());
             }
             None => {
@@ -358,7 +374,7 @@ impl<'e> Engine<'e> {
             let found = self.scheduler.runners[runner].adopt(&tasks, self.reports.clone()).await?;
             for (task, found) in tasks.into_iter().zip(found) {
                 let of = AttemptOf::from(&task);
-                self.running.insert(of, runner);
+                self.running.insert(of, Running { runner, since: task.started_at });
                 self.resume(&Pending::from(&task));
                 match found {
                     Started::Running if task.cancelled_by.is_some() => self.stop(of),

@@ -29,6 +29,8 @@ pub struct Piece {
     pub cancelled: bool,
     /// Whether that was the job itself, so that its end is no failure.
     pub dropped: bool,
+    /// Whether no other attempt would fare better: there is nothing that could run.
+    pub hopeless: bool,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
 }
@@ -77,6 +79,10 @@ pub struct Decision {
 const COMPLETED: (&str, &str) = ("CompletionsReached", "Reached expected number of succeeded pods");
 const BACKOFF: (&str, &str) = ("BackoffLimitExceeded", "Job has reached the specified backoff limit");
 const DEADLINE: (&str, &str) = ("DeadlineExceeded", "Job was active longer than specified deadline");
+const NOTHING_RUNS: (&str, &str) = (
+    "ErrImageNeverPull",
+    "Its image is not in the configuration (agent.images), and its container gives no command that could run here",
+);
 const FAILED_INDEXES: (&str, &str) = ("FailedIndexes", "Job has failed indexes");
 const TOO_MANY_INDEXES: (&str, &str) =
     ("MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes");
@@ -154,7 +160,7 @@ pub fn decide(spec: &JobSpec, status: &JobStatus, deleting: bool, pieces: &[Piec
 }
 
 fn failure(reason: &str) -> Happened {
-    let all = [BACKOFF, DEADLINE, FAILED_INDEXES, TOO_MANY_INDEXES];
+    let all = [NOTHING_RUNS, BACKOFF, DEADLINE, FAILED_INDEXES, TOO_MANY_INDEXES];
     let (reason, message) = all.into_iter().find(|(known, _)| *known == reason).unwrap_or(BACKOFF);
     Happened::Failed(reason, message)
 }
@@ -175,6 +181,7 @@ struct Row {
 
 struct Tally {
     indexed: bool,
+    hopeless: bool,
     rows: BTreeMap<i64, Row>,
     ready: usize,
 }
@@ -214,7 +221,7 @@ impl Tally {
                 }
             }
         }
-        Self { indexed, rows, ready }
+        Self { indexed, hopeless: pieces.iter().any(|piece| piece.hopeless), rows, ready }
     }
 
     fn sum(&self, of: impl Fn(&Row) -> usize) -> usize {
@@ -252,6 +259,9 @@ impl Tally {
         let say = |succeeds, (reason, message): (&str, &str)| Some((succeeds, reason.to_owned(), message.to_owned()));
         let most = |limit: Option<i32>| usize::try_from(limit.unwrap_or(i32::MAX)).unwrap_or(0);
         let (succeeded, lost) = (self.succeeded(spec), self.lost(spec).len());
+        if self.hopeless {
+            return say(false, NOTHING_RUNS);
+        }
         if self.sum(|row| row.failed) > most(spec.backoff_limit) {
             return say(false, BACKOFF);
         }

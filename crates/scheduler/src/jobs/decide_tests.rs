@@ -16,7 +16,7 @@ fn spec(fields: serde_json::Value) -> JobSpec {
 
 fn piece(no: i64, index: i64, state: State) -> Piece {
     let finished_at = state.is_final().then_some(NOW);
-    Piece { no, index, state, cancelled: state == State::Cancelled, dropped: false, finished_at }
+    Piece { no, index, state, cancelled: state == State::Cancelled, dropped: false, hopeless: false, finished_at }
 }
 
 fn first(spec: &JobSpec, pieces: &[Piece]) -> Decision {
@@ -81,6 +81,14 @@ fn failures_wait_longer_each_time_and_end_with_the_limit() {
     assert_eq!(decision.status.failed, Some(3));
     assert_eq!(decision.happened, [Happened::Failed(BACKOFF.0, BACKOFF.1)]);
     assert_eq!(delay(u32::MAX, Some(0), 0), Some(MOST_BACKOFF_MS));
+}
+
+#[test]
+fn a_job_that_can_not_run_here_is_given_up_at_once() {
+    let job = spec(json!({"backoffLimit": 6}));
+    let decision = first(&job, &[Piece { hopeless: true, ..piece(1, 0, State::Failed) }]);
+    assert_eq!(condition(&decision.status, "Failed"), Some(("True", "ErrImageNeverPull")));
+    assert_eq!(decision.happened, [Happened::Failed(NOTHING_RUNS.0, NOTHING_RUNS.1)]);
 }
 
 #[test]

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::decide::{NewPod, Piece};
 use super::kind::{NAME_LABEL, UID_LABEL};
 use super::template::GRACE_SECONDS;
-use crate::tasks::{Demand, NewTask, Retries, Spec, Task, Work};
+use crate::processes::NO_IMAGE;
+use crate::tasks::{Demand, NewTask, Retries, Spec, State, Task, Work};
 
 /// Tasks of jobs belong to owners of this prefix and the job's uid.
 pub(super) const OWNER: &str = "jobs.batch/";
@@ -134,6 +135,7 @@ pub(super) fn piece(task: &Task) -> Piece {
         state: task.state,
         cancelled: task.cancelled_by.is_some(),
         dropped: task.cancelled_by.as_deref() == Some(BY_THE_JOB),
+        hopeless: task.state == State::Failed && task.reason == NO_IMAGE,
         finished_at: task.finished_at,
     }
 }

@@ -11,7 +11,7 @@ use mcplane_apimachinery::quantity::Quantity;
 use uuid::Uuid;
 
 use super::resolve::{Resolver, expand};
-use super::{Inner, environment};
+use super::{Inner, NO_IMAGE, environment};
 use crate::tasks::{Outcome, Task, Work};
 
 impl Inner {
@@ -30,10 +30,9 @@ impl Inner {
         let image = container.image.as_deref().unwrap_or_default();
         let (command, args) =
             (container.command.clone().unwrap_or_default(), container.args.clone().unwrap_or_default());
-        let chosen =
-            self.images.choose(image, command, args).map_err(|why| Outcome::impossible("ErrImageNeverPull", why))?;
+        let chosen = self.images.choose(image, command, args).map_err(|why| Outcome::impossible(NO_IMAGE, why))?;
         if let Some(warning) = &chosen.warning {
-            tracing::warn!(task = task.id, attempt = %attempt, warning);
+            self.warn(task, "UnmappedImage", warning).await;
         }
         let account = spec.service_account_name.as_deref().unwrap_or("default");
         let failed = |error: mcplane_core::Error| Outcome { message: error.to_string(), ..refuse(String::new()) };

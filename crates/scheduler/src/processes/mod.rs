@@ -11,9 +11,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::ObjectReference;
 use mcplane_agent::executor::{AdoptedState, Executor, ExecutorError};
 use mcplane_agent::protocol::{Exit, ExitReason, Report};
 use mcplane_core::{Error, Result};
+use mcplane_db::Db;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -23,10 +25,19 @@ pub use images::{Image, Images};
 
 use crate::code::Archives;
 use crate::dispatch::{Reports, Runner, Started};
+use crate::jobs::events::{self, Weight};
+use crate::pods;
 use crate::tasks::{AttemptOf, Outcome, Task, Work};
+
+/// Who tells of attempts.
+const COMPONENT: &str = "agent";
+/// The reason of attempts whose image stands for nothing here, in the word of Kubernetes.
+pub(crate) const NO_IMAGE: &str = "ErrImageNeverPull";
 
 /// What a process runner is made of.
 pub struct Parts {
+    /// Where attempts are looked up.
+    pub db: Db,
     /// What holds the processes.
     pub executor: Arc<dyn Executor>,
     /// What it reports.
@@ -47,6 +58,7 @@ pub struct Processes {
 }
 
 struct Inner {
+    db: Db,
     executor: Arc<dyn Executor>,
     client: kube::Client,
     images: Images,
@@ -72,8 +84,8 @@ pub fn attempt_id(task: &str, attempt: i64) -> Uuid {
 impl Processes {
     /// A runner on an executor.
     pub fn new(parts: Parts) -> Self {
-        let Parts { executor, mut reports, client, images, surroundings, archives } = parts;
-        let inner = Arc::new(Inner { executor, client, images, surroundings, archives, known: Mutex::default() });
+        let Parts { db, executor, mut reports, client, images, surroundings, archives } = parts;
+        let inner = Arc::new(Inner { db, executor, client, images, surroundings, archives, known: Mutex::default() });
         let hearer = Arc::clone(&inner);
         tokio::spawn(async move {
             while let Some(report) = reports.recv().await {
@@ -109,11 +121,29 @@ impl Inner {
         }
     }
 
+    /// Tells whoever looks at the pod.
+    async fn warn(&self, task: &Task, reason: &str, message: &str) {
+        let Ok(Some((name, uid))) = pods::identity(&self.db, task.no, task.attempt).await else { return };
+        let pod = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            namespace: Some(task.namespace.to_string()),
+            name: Some(name),
+            uid: Some(uid),
+            ..ObjectReference::default()
+        };
+        let now = self.db.clock().now();
+        events::tell(&self.client, COMPONENT, &pod, (Weight::Warning, reason, message), now).await;
+    }
+
     async fn launch(&self, task: Task) {
         let attempt = attempt_id(&task.id, task.attempt);
         let assignment = match self.assignment(attempt, &task).await {
             Ok(assignment) => assignment,
-            Err(outcome) => return self.end(attempt, outcome),
+            Err(outcome) => {
+                self.warn(&task, &outcome.reason, &outcome.message).await;
+                return self.end(attempt, outcome);
+            }
         };
         match self.executor.start(assignment).await {
             Ok(()) => {}

@@ -50,12 +50,7 @@ impl<'r> Resolver<'r> {
         Ok(self.read.get(&key).and_then(Option::as_ref))
     }
 
-    async fn required(
-        &mut self,
-        secret: bool,
-        name: &str,
-        optional: Option<bool>,
-    ) -> Result<Entries, Refusal> {
+    async fn required(&mut self, secret: bool, name: &str, optional: Option<bool>) -> Result<Entries, Refusal> {
         match self.entries(secret, name).await? {
             Some(entries) => Ok(entries.clone()),
             None if optional == Some(true) => Ok(BTreeMap::new()),
@@ -154,10 +149,7 @@ impl<'r> Resolver<'r> {
     }
 }
 
-fn chosen(
-    mut entries: Entries,
-    items: Option<&[KeyToPath]>,
-) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
+fn chosen(mut entries: Entries, items: Option<&[KeyToPath]>) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
     let Some(items) = items else { return Ok(entries.into_iter().collect()) };
     let pick = |item: &KeyToPath| match entries.remove(&item.key) {
         Some(content) => Ok((item.path.clone(), content)),

@@ -62,6 +62,7 @@ impl Scheduler {
                 })
             })
             .await?;
+        self.metrics.submitted(made.len());
         self.tell(Event::Pending(made));
         Ok(tasks)
     }

@@ -24,7 +24,7 @@ use mcplane_scheduler::http::{Door, routes};
 use mcplane_scheduler::logs::{Lines, LogOptions, Logs};
 use mcplane_scheduler::tasks::{Demand, NewTask, Outcome, Retries, Spec, Task, Work};
 use mcplane_scheduler::transport::SqlTransport;
-use mcplane_scheduler::{Config, Parts, Scheduler, scope};
+use mcplane_scheduler::{Config, Metrics, Parts, Scheduler, scope};
 use mcplane_testkit::Database;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -139,6 +139,7 @@ impl Store {
             runners: vec![Arc::new(function)],
             archives: Archives::new(blobs, self.directory.path().join("code")),
             logs: Arc::new(NoLogs),
+            metrics: Metrics::default(),
             node: "node".into(),
         };
         let scheduler = Arc::new(Scheduler::start(parts, &table).await.unwrap());

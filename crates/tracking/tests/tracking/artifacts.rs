@@ -94,7 +94,8 @@ pub(crate) async fn no_path_leads_out(store: Store) {
 
 pub(crate) async fn clients_may_name_this_server_by_its_address(store: Store) {
     let url = format!("http://127.0.0.1:5080{ROOT}");
-    let api = store.start_with(mcplane_tracking::Config { default_artifact_root: url.clone(), ..Default::default() }).await;
+    let api =
+        store.start_with(mcplane_tracking::Config { default_artifact_root: url.clone(), ..Default::default() }).await;
     let run = api.run().await;
     assert_eq!(put(&api, &format!("0/{run}/artifacts/mlproject"), b"name: x").await, 200);
     let listed = api.read(&format!("artifacts/list?run_id={run}")).await;
