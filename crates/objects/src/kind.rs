@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::admission::Admission;
 use crate::storage::Storage;
-use crate::subresource::Action;
+use crate::subresource::{Action, Reading};
 
 /// Where objects of a kind live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +203,7 @@ pub struct RegisteredKind {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) admission: Vec<Arc<dyn Admission>>,
     pub(crate) actions: Vec<Action>,
+    pub(crate) readings: Vec<Reading>,
 }
 
 impl std::ops::Deref for RegisteredKind {
@@ -238,6 +239,7 @@ impl RegisteredKind {
             storage,
             admission: vec![],
             actions: vec![],
+            readings: vec![],
         }
     }
 
@@ -250,6 +252,12 @@ impl RegisteredKind {
     /// Adds a subresource that does something, such as `serviceaccounts/token`.
     pub fn action(mut self, action: Action) -> Self {
         self.actions.push(action);
+        self
+    }
+
+    /// Adds a subresource that is read and is no object, such as `pods/log`.
+    pub fn reading(mut self, reading: Reading) -> Self {
+        self.readings.push(reading);
         self
     }
 

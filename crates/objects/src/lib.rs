@@ -18,4 +18,4 @@ pub use kind::{Column, Kind, NameRule, RegisteredKind, Registry, Resource, Scope
 pub use mirror::Mirror;
 pub use quota::Quotas;
 pub use service::Objects;
-pub use subresource::{Action, Perform};
+pub use subresource::{Action, Perform, Read, Reading};

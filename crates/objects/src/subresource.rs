@@ -1,8 +1,10 @@
-//! Things that are posted to and answered, not stored: `serviceaccounts/token`, `selfsubjectaccessreviews`.
+//! Things that are posted to and answered, not stored: `serviceaccounts/token`, `selfsubjectaccessreviews`. And things that
+//! are only read, and are no objects: `pods/log`.
 
 use std::fmt;
 use std::sync::Arc;
 
+use axum::body::Body;
 use futures::future::BoxFuture;
 use mcplane_core::{Grant, Result};
 use serde_json::Value;
@@ -32,6 +34,29 @@ pub struct Action {
     pub namespaced: bool,
     /// What it does.
     pub perform: Arc<dyn Perform>,
+}
+
+/// Answers with what is no object.
+pub trait Read: Send + Sync {
+    /// `grant` names the parent object; `query` is the query of the request, still encoded.
+    fn read<'a>(&'a self, grant: &'a Grant, query: &'a str) -> BoxFuture<'a, Result<Body>>;
+}
+
+/// A subresource that takes `get` alone.
+#[derive(Clone)]
+pub struct Reading {
+    /// `log`.
+    pub name: &'static str,
+    /// What the body is.
+    pub content_type: &'static str,
+    /// Makes the body.
+    pub read: Arc<dyn Read>,
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reading").field(&self.name).finish()
+    }
 }
 
 impl fmt::Debug for Action {

@@ -30,8 +30,7 @@ pub use scheduler::{Config, Parts, Scheduler};
 
 /// Adds the kinds of this crate; `table` is the storage of ordinary kinds. Gives the storage of pods.
 pub fn register(registry: &mut Registry, db: &Db, table: &Arc<dyn Storage>) -> pods::PodStorage {
-    let storage = pods::PodStorage::new(db);
-    registry.add(RegisteredKind::new::<pods::Pod>(Arc::new(storage.clone())));
+    let storage = pods::register(registry, db);
     registry.add(RegisteredKind::new::<nodes::Node>(Arc::new(nodes::NodeStorage::new(db))));
     jobs::register(registry, Arc::clone(table));
     cronjobs::register(registry, Arc::clone(table));

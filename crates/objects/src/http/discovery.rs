@@ -132,6 +132,7 @@ fn subresources(kind: &RegisteredKind) -> Vec<Subresource<'_>> {
         verbs: &["create"],
         answers: Some((action.api_version, action.kind)),
     }));
+    list.extend(kind.readings.iter().map(|reading| Subresource { name: reading.name, verbs: &["get"], answers: None }));
     list
 }
 

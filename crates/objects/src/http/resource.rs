@@ -14,7 +14,7 @@ use super::represent::{self, Representation};
 use super::{Door, Failure, Route, body, discovery, list, stream};
 use crate::kind::{RegisteredKind, Registry};
 use crate::service::{Deleted, Listed};
-use crate::subresource::Action;
+use crate::subresource::{Action, Reading};
 
 pub(super) async fn handle(
     State(door): State<Door>,
@@ -53,6 +53,9 @@ impl Call {
     async fn dispatch(&self, grant: &Grant, request: Request) -> Result<Response> {
         let (parts, body) = request.into_parts();
         let headers = parts.headers;
+        if let Some(reading) = self.reading() {
+            return read(grant, reading, parts.uri.query().unwrap_or_default()).await;
+        }
         match (grant.verb(), self.action()) {
             ("create", Some(action)) => self.act(grant, action, &headers, body).await,
             (_, Some(_)) => Err(Error::MethodNotAllowed("this resource can only be created".to_owned())),
@@ -90,6 +93,13 @@ impl Call {
         }
         let kind = registry.by_plural(&self.path.group, &self.path.plural)?;
         kind.actions.iter().find(|action| action.name == self.path.subresource)
+    }
+
+    fn reading(&self) -> Option<&Reading> {
+        let Self { path, door, .. } = self;
+        let kind = door.objects.registry().by_plural(&path.group, &path.plural)?;
+        let placed = kind.served(&path.version).is_some() && kind.is_namespaced() != path.namespace.is_empty();
+        kind.readings.iter().find(|reading| placed && reading.name == path.subresource)
     }
 
     fn representation<'a>(&'a self, headers: &HeaderMap) -> Result<Representation<'a>> {
@@ -188,6 +198,14 @@ impl Call {
     }
 }
 
+async fn read(grant: &Grant, reading: &Reading, query: &str) -> Result<Response> {
+    if grant.verb() != "get" {
+        return Err(Error::MethodNotAllowed("this resource can only be read".to_owned()));
+    }
+    let body = reading.read.read(grant, query).await?;
+    Ok(([(header::CONTENT_TYPE, reading.content_type)], body).into_response())
+}
+
 /// Methods and paths of all resources.
 pub(super) fn routes(registry: &Registry) -> Vec<Route> {
     let kinds = registry.kinds().iter().flat_map(|kind| kind.versions.iter().map(move |version| (kind, *version)));
@@ -228,6 +246,7 @@ pub(super) fn routes_of(kind: &RegisteredKind, version: &str) -> Vec<Route> {
     if kind.plural == "namespaces" {
         routes.push(Route::new("PUT", format!("{object}/finalize")));
     }
+    routes.extend(kind.readings.iter().map(|reading| Route::new("GET", format!("{object}/{}", reading.name))));
     routes.extend(kind.actions.iter().map(|action| Route::new("POST", format!("{object}/{}", action.name))));
     routes
 }

@@ -33,6 +33,15 @@ impl PodStorage {
         // The first stays; a server has one.
         let _ = self.scheduler.set(Arc::downgrade(scheduler));
     }
+
+    /// The scheduler, once there is one and as long as there is.
+    pub(super) fn scheduler(&self) -> Option<Arc<Scheduler>> {
+        self.scheduler.get().and_then(Weak::upgrade)
+    }
+
+    pub(super) fn db(&self) -> &Db {
+        &self.db
+    }
 }
 
 impl Storage for PodStorage {
@@ -47,7 +56,7 @@ impl Storage for PodStorage {
     fn write(&self, write: Write) -> BoxFuture<'_, Result<std::result::Result<Stored, Refusal>>> {
         Box::pin(async move {
             let (outcome, cancelled) = self.db.write(move |tx| Box::pin(delete(tx, write))).await?;
-            if let Some(scheduler) = self.scheduler.get().and_then(Weak::upgrade) {
+            if let Some(scheduler) = self.scheduler() {
                 scheduler.tell_cancelled(&cancelled);
             }
             Ok(outcome)

@@ -64,6 +64,8 @@ pub(super) fn manifest(plural: &str, name: &str) -> Value {
     let role_ref = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"});
     let subjects = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nobody-in-particular"}]);
     let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]);
+    let containers = json!([{"name": "c", "image": "i", "command": ["true"]}]);
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": containers}});
     let more = match plural {
         "namespaces" | "serviceaccounts" | "resourcequotas" | "limitranges" => json!({}),
         "configmaps" => json!({"data": {"k": "v"}}),
@@ -75,6 +77,10 @@ pub(super) fn manifest(plural: &str, name: &str) -> Value {
         "rolebindings" | "clusterrolebindings" => json!({"roleRef": role_ref, "subjects": subjects}),
         "virtualservices" => json!({"spec": {"hosts": ["h"], "http": [{"route": [{"destination": {"host": "h"}}]}]}}),
         "destinationrules" => json!({"spec": {"host": "h"}}),
+        "jobs" => json!({"spec": {"suspend": true, "template": template}}),
+        "cronjobs" => {
+            json!({"spec": {"schedule": "0 0 1 1 *", "suspend": true, "jobTemplate": {"spec": {"template": template}}}})
+        }
         "users" => json!({"spec": {"role": "stranger", "password": "the password of a thing"}}),
         other => panic!("what does an object of {other} look like?"),
     };
