@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     10 "0010_artifacts",
     11 "0011_lineage",
     12 "0012_purge",
+    14 "0014_scorers",
     15 "0015_tasks",
 ];
 

@@ -18,6 +18,7 @@ pub mod purge;
 mod query;
 pub mod runs;
 mod scope;
+mod scorers;
 mod statement;
 mod tags;
 pub mod traces;
@@ -29,7 +30,7 @@ pub use lineage::Push;
 pub use outbox::Pace;
 pub use query::View;
 pub use scope::{
-    ARTIFACTS, EVALUATION_DATASETS, EXPERIMENTS, LINEAGE, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, TRACES,
-    WEBHOOKS, roles,
+    ARTIFACTS, EVALUATION_DATASETS, EXPERIMENTS, LINEAGE, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, SCORERS,
+    TRACES, WEBHOOKS, roles,
 };
 pub use tracking::{Config, Tracking};

@@ -30,6 +30,8 @@ pub const ARTIFACTS: Noun = Noun { group: GROUP, resource: "artifacts" };
 pub const EVALUATION_DATASETS: Noun = Noun { group: GROUP, resource: "evaluationdatasets" };
 /// Traces, with their spans and what is said of them.
 pub const TRACES: Noun = Noun { group: GROUP, resource: "traces" };
+/// What judges traces.
+pub const SCORERS: Noun = Noun { group: GROUP, resource: "scorers" };
 /// Registered models.
 pub const MODELS: Noun = Noun { group: OBJECT_GROUP, resource: "models" };
 /// Versions of registered models.

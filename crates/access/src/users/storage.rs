@@ -42,10 +42,10 @@ impl Storage for UserStorage {
         })
     }
 
-    fn list<'a>(&'a self, resource: &'a Arc<str>, range: Range) -> BoxFuture<'a, Result<Page>> {
+    fn list<'a>(&'a self, _: &'a Arc<str>, range: Range) -> BoxFuture<'a, Result<Page>> {
         Box::pin(async move {
             let query = |limit| page_query(&range, limit);
-            Page::read(&self.db, resource, &range, query, |row| UserRow::read(row)?.stored()).await
+            Page::read(&self.db, &range, query, |row| UserRow::read(row)?.stored()).await
         })
     }
 

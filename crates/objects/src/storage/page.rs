@@ -14,7 +14,6 @@ impl Page {
     /// namespace and name; `read` makes an object of a row.
     pub async fn read(
         db: &Db,
-        _resource: &str,
         range: &Range,
         query: impl FnOnce(i64) -> (String, Vec<Arg>) + Send,
         read: fn(&Row) -> Result<Stored>,

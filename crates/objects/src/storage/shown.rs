@@ -48,8 +48,8 @@ impl ShownTable {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn list(&self, db: &Db, resource: &str, range: &Range) -> Result<Page> {
-        Page::read(db, resource, range, |limit| self.page(range, limit), stored).await
+    pub async fn list(&self, db: &Db, range: &Range) -> Result<Page> {
+        Page::read(db, range, |limit| self.page(range, limit), stored).await
     }
 
     /// The number of objects in `namespace` (all if empty).

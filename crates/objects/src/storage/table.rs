@@ -45,7 +45,7 @@ impl TableStorage {
     }
 
     async fn read_page(&self, resource: &Arc<str>, range: &Range) -> Result<Page> {
-        Page::read(&self.db, resource, range, |limit| page_query(resource, range, limit), stored).await
+        Page::read(&self.db, range, |limit| page_query(resource, range, limit), stored).await
     }
 }
 

@@ -29,8 +29,8 @@ impl Storage for NodeStorage {
         Box::pin(TABLE.get(&self.db, key))
     }
 
-    fn list<'a>(&'a self, resource: &'a Arc<str>, range: Range) -> BoxFuture<'a, Result<Page>> {
-        Box::pin(async move { TABLE.list(&self.db, resource, &range).await })
+    fn list<'a>(&'a self, _: &'a Arc<str>, range: Range) -> BoxFuture<'a, Result<Page>> {
+        Box::pin(async move { TABLE.list(&self.db, &range).await })
     }
 
     fn write(&self, write: Write) -> BoxFuture<'_, Result<std::result::Result<Stored, Refusal>>> {

@@ -21,7 +21,7 @@ pub(crate) use routes::{Access, Dialect, Inner};
 
 use crate::{
     Tracking, artifacts, datasets, evaluation_datasets, experiments, graphql, lineage, logged_models, metrics, models,
-    purge, runs, traces, webhooks, workspaces,
+    purge, runs, scorers, traces, webhooks, workspaces,
 };
 
 /// How paths begin whose requests [`Call`] limits, because they may be larger than objects.
@@ -70,6 +70,7 @@ pub fn routes(door: Door) -> Routes {
     let dialect = models::rest::routes(dialect);
     let dialect = evaluation_datasets::mlflow::routes(dialect);
     let dialect = webhooks::mlflow::routes(dialect);
+    let dialect = scorers::mlflow::routes(dialect);
     let dialect = lineage::api::routes(dialect);
     let dialect = server::routes(dialect);
     let dialect = workspaces::mlflow::routes(dialect);

@@ -47,8 +47,8 @@ impl Storage for ObjectStorage {
         Box::pin(async move { self.table.shown().get(&self.db, key).await })
     }
 
-    fn list<'a>(&'a self, resource: &'a Arc<str>, range: Range) -> BoxFuture<'a, Result<Page>> {
-        Box::pin(async move { self.table.shown().list(&self.db, resource, &range).await })
+    fn list<'a>(&'a self, _: &'a Arc<str>, range: Range) -> BoxFuture<'a, Result<Page>> {
+        Box::pin(async move { self.table.shown().list(&self.db, &range).await })
     }
 
     fn write(&self, write: Write) -> BoxFuture<'_, Result<std::result::Result<Stored, Refusal>>> {

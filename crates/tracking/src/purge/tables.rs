@@ -51,8 +51,12 @@ pub(super) const OF_TRACES: &[Rows] = &[
 ];
 
 /// What goes with experiments, besides runs, models and traces.
-pub(super) const OF_EXPERIMENTS: &[Rows] =
-    &[rows("experiment_tags", "experiment, key", "experiment IN {}"), rows("datasets", "no", "experiment IN {}")];
+pub(super) const OF_EXPERIMENTS: &[Rows] = &[
+    rows("experiment_tags", "experiment, key", "experiment IN {}"),
+    rows("datasets", "no", "experiment IN {}"),
+    rows("scorer_versions", "scorer, version", "scorer IN (SELECT no FROM scorers WHERE experiment IN {})"),
+    rows("scorers", "no", "experiment IN {}"),
+];
 
 /// What goes with a namespace, besides experiments; `{}` is the namespace.
 pub(super) const OF_NAMESPACES: &[Rows] = &[

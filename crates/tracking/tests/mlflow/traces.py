@@ -5,13 +5,18 @@
 Run against this server and against `mlflow server`: both must pass.
 """
 
+import math
 import os
 import uuid
 
 import mlflow
 import pytest
+import requests
 from mlflow.entities import AssessmentSource, Expectation
+from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
+from mlflow.entities.trace_status import TraceStatus
 from mlflow.exceptions import MlflowException
+from mlflow.tracing.client import TracingClient
 
 URI = os.environ["MLFLOW_TRACKING_URI"]
 
@@ -143,3 +148,103 @@ def test_opentelemetry(experiment, compression):
     assert found.data.spans[0].get_attribute("numbers") == [1, 2]
     assert found.data.spans[0].events[0].name == "happened"
     assert found.info.tags["service.name"] == "shop"
+
+
+def test_measures_of_traces(experiment):
+    trace(1, 2)
+    trace(3, 4)
+    trace(1, 2, fail=True)
+    store = mlflow.MlflowClient()._tracing_client.store
+    count = [MetricAggregation(aggregation_type=AggregationType.COUNT)]
+    points = store.query_trace_metrics(
+        experiment_ids=[experiment],
+        view_type=MetricViewType.TRACES,
+        metric_name="trace_count",
+        aggregations=count,
+        dimensions=["trace_status"],
+    )
+    assert [(point.dimensions, point.values) for point in points] == [
+        ({"trace_status": "ERROR"}, {"COUNT": 1}),
+        ({"trace_status": "OK"}, {"COUNT": 2}),
+    ]
+    points = store.query_trace_metrics(
+        experiment_ids=[experiment],
+        view_type=MetricViewType.SPANS,
+        metric_name="span_count",
+        aggregations=count,
+        dimensions=["span_name"],
+    )
+    assert [(point.dimensions["span_name"], point.values["COUNT"]) for point in points] == [("inner", 3), ("outer", 3)]
+    with pytest.raises(MlflowException, match="metric_name must be one of"):
+        store.query_trace_metrics(
+            experiment_ids=[experiment], view_type=MetricViewType.TRACES, metric_name="x", aggregations=count
+        )
+
+
+def test_filters_are_related(experiment):
+    good = trace(1, 2)
+    trace(1, 2, fail=True)
+    client = TracingClient(tracking_uri=URI)
+    client.set_trace_tag(good, "env", "prod")
+
+    def related(first, second):
+        return client.calculate_trace_filter_correlation(
+            experiment_ids=[experiment], filter_string1=first, filter_string2=second
+        )
+
+    both = related("tags.env = 'prod'", "attributes.status = 'OK'")
+    assert (both.filter1_count, both.filter2_count, both.joint_count, both.total_count) == (1, 1, 1, 2)
+    assert both.npmi == pytest.approx(1.0)
+    assert math.isnan(related("tags.env = 'none'", "attributes.status = 'OK'").npmi)
+    assert related("tags.env = 'prod'", "attributes.status = 'ERROR'").npmi == -1.0
+
+
+def test_spans_of_other_libraries_as_json(experiment):
+    trace_id = uuid.uuid4().hex
+
+    def text(key, value):
+        return {"key": key, "value": {"stringValue": value}}
+
+    span = {
+        "traceId": trace_id,
+        "spanId": "eee19b7ec3c1b174",
+        "name": "chat gpt",
+        "startTimeUnixNano": "1544712660000000000",
+        "endTimeUnixNano": "1544712661000000000",
+        "attributes": [
+            text("gen_ai.operation.name", "chat"),
+            text("gen_ai.request.model", "gpt"),
+            text("gen_ai.provider.name", "openai"),
+            text("gen_ai.input.messages", '[{"role": "user", "content": "hi"}]'),
+            {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "5"}},
+            {"key": "gen_ai.usage.output_tokens", "value": {"intValue": 7}},
+        ],
+        "status": {"code": 1},
+    }
+    body = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    answer = requests.post(f"{URI}/v1/traces", json=body, headers={"x-mlflow-experiment-id": experiment}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    found = mlflow.get_trace(f"tr-{trace_id}")
+    [root] = found.data.spans
+    assert root.span_type == "CHAT_MODEL"
+    assert root.get_attribute("mlflow.llm.model") == "gpt"
+    assert root.get_attribute("mlflow.llm.provider") == "openai"
+    assert found.info.token_usage == {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}
+
+
+def test_clients_of_version_2(experiment):
+    store = mlflow.MlflowClient()._tracing_client.store
+    begun = store.deprecated_start_trace_v2(
+        experiment_id=experiment, timestamp_ms=1000, request_metadata={"a": "1", "b": "1"}, tags={"t": "1"}
+    )
+    assert (begun.status, begun.execution_time_ms) == ("IN_PROGRESS", 0)
+    ended = store.deprecated_end_trace_v2(
+        request_id=begun.request_id,
+        timestamp_ms=3000,
+        status=TraceStatus.OK,
+        request_metadata={"b": "2"},
+        tags={"t": "2", "u": "3"},
+    )
+    assert (ended.timestamp_ms, ended.execution_time_ms, ended.status) == (1000, 2000, "OK")
+    assert ended.request_metadata == {"a": "1", "b": "2"}
+    assert {key: value for key, value in ended.tags.items() if not key.startswith("mlflow.")} == {"t": "2", "u": "3"}

@@ -16,6 +16,7 @@ mod purge;
 mod registry;
 mod rig;
 mod runs;
+mod scorers;
 mod search;
 mod traces;
 mod webhooks;
@@ -61,6 +62,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
         a_namespace_takes_along_what_it_tracked, uploads_hold_a_namespace,
     },
     runs::{ runs_live_and_die, names_are_tags, parameters_are_written_once },
+    scorers::{ scorers_are_versions },
     traces::{
         traces_live_and_die, spans_come_before_or_after, exports_are_checked, exports_may_be_json, traces_are_assessed,
         traces_are_found, traces_are_measured, older_clients_are_served,
