@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use mcplane_agent::protocol::{Assignment, Limits, LogLimits, Report};
 use mcplane_agent::{Executor, ExecutorError, ProcessExecutor};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -21,21 +22,28 @@ const PROGRAM: &str = "/bin/true";
 struct Cost {
     wall: Duration,
     cpu: Duration,
+    /// Of that, this process: what an executor costs the server.
+    own: Duration,
 }
 
-/// Processor time of this process and of all that it has waited for; shims wait for their commands.
-fn cpu() -> Duration {
+/// Processor time of this process, and of all that it has waited for; shims wait for their commands.
+fn cpu() -> (Duration, Duration) {
     let of = |who| {
         let Ok(usage) = getrusage(who) else { return Duration::ZERO };
-        [usage.user_time(), usage.system_time()]
-            .iter()
-            .map(|time| {
-                Duration::from_secs(time.tv_sec().unsigned_abs()) + Duration::from_micros(time.tv_usec().unsigned_abs())
-            })
-            .sum()
+        let time = |time: TimeVal| {
+            Duration::from_secs(time.tv_sec().unsigned_abs()) + Duration::from_micros(time.tv_usec().unsigned_abs())
+        };
+        time(usage.user_time()) + time(usage.system_time())
     };
-    let sum: Duration = [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN].map(of).iter().sum();
-    sum
+    (of(UsageWho::RUSAGE_SELF), of(UsageWho::RUSAGE_CHILDREN))
+}
+
+impl Cost {
+    fn since(began: Instant, before: (Duration, Duration)) -> Self {
+        let now = cpu();
+        let own = now.0 - before.0;
+        Self { wall: began.elapsed() / RUNS, cpu: (own + now.1 - before.1) / RUNS, own: own / RUNS }
+    }
 }
 
 fn bare() -> std::io::Result<Cost> {
@@ -43,7 +51,7 @@ fn bare() -> std::io::Result<Cost> {
     for _ in 0..RUNS {
         Command::new(PROGRAM).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     }
-    Ok(Cost { wall: began.elapsed() / RUNS, cpu: (cpu() - before) / RUNS })
+    Ok(Cost::since(began, before))
 }
 
 async fn shimmed(executor: &ProcessExecutor, reports: &mut mpsc::Receiver<Report>) -> Result<Cost, ExecutorError> {
@@ -57,7 +65,7 @@ async fn shimmed(executor: &ProcessExecutor, reports: &mut mpsc::Receiver<Report
             }
         }
     }
-    Ok(Cost { wall: began.elapsed() / RUNS, cpu: (cpu() - before) / RUNS })
+    Ok(Cost::since(began, before))
 }
 
 fn assignment(attempt: Uuid, run: u32) -> Assignment {
@@ -119,10 +127,11 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     rounds.sort_by_key(|(_, shimmed)| shimmed.cpu);
     let (bare, shimmed) = &rounds[rounds.len() / 2];
     println!(
-        "median: bare {:.2} ms cpu, {:.2} ms wall; attempt {:.2} ms cpu, {:.2} ms wall; ratio {:.1} cpu, {:.1} wall",
+        "median: bare {:.2} ms cpu, {:.2} ms wall; attempt {:.2} ms cpu ({:.2} the executor's), {:.2} ms wall; ratio {:.1} cpu, {:.1} wall",
         bare.cpu.as_secs_f64() * 1e3,
         bare.wall.as_secs_f64() * 1e3,
         shimmed.cpu.as_secs_f64() * 1e3,
+        shimmed.own.as_secs_f64() * 1e3,
         shimmed.wall.as_secs_f64() * 1e3,
         shimmed.cpu.as_secs_f64() / bare.cpu.as_secs_f64(),
         shimmed.wall.as_secs_f64() / bare.wall.as_secs_f64(),
