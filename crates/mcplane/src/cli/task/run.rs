@@ -20,11 +20,11 @@ use super::{Tasks, show};
 const INTERRUPTED: u8 = 130;
 
 const EXAMPLES: &str = "\
-The folder goes with the task if the command names something in it, as `python train.py` does. What .gitignore and
-.mcplaneignore name stays, and so do links out of the folder.
+The folder goes with the task if the command names something in it, as `python train.py` does.
+What .gitignore and .mcplaneignore name stays, and so do links out of the folder.
 
-The command follows the task's log and ends with its exit code, or 1 if it has none, and 130 if it was cancelled.
-Ctrl-C cancels the task, Ctrl-\\ leaves it running; so does closing the terminal.
+The command follows the task's log and ends with its exit code, or 1 if it has none, and 130 if
+it was cancelled. Ctrl-C cancels the task, Ctrl-\\ leaves it running; so does closing the terminal.
 
 Examples:
   mcplane task run -- python train.py --epochs 10

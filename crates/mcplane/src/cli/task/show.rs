@@ -183,10 +183,10 @@ mod tests {
         let mut rows = vec![HEADING.map(str::to_owned).to_vec()];
         rows.extend(tasks().iter().map(|task| row(task, now())));
         insta::assert_snapshot!(Columns::default().align(&rows), @r#"
-        ID         NAME         QUEUE           STATE     REASON            ATTEMPT   PROGRESS                AGE
+        ID         NAME         QUEUE           STATE     REASON            ATTEMPT   PROGRESS               AGE
         0b51f0c2   train        gpu             running   -                 2/3       45/100 45 %  epoch 3   1m40s
-        77aa00b1   xgboost-v3   training-prod   ready     InsufficientCpu   0/1       -                       2h30m
-        91         old          default         failed    Error             1/1       "half"                  12d
+        77aa00b1   xgboost-v3   training-prod   ready     InsufficientCpu   0/1       -                      2h30m
+        91         old          default         failed    Error             1/1       "half"                 12d
         "#);
     }
 
