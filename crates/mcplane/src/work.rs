@@ -87,6 +87,7 @@ pub(crate) async fn start(work: Work<'_>, background: &TaskTracker) -> Result<Ar
     let scheduler = Arc::new(Scheduler::start(parts, table).await?);
     pods.attach(&scheduler);
     if foundation.local_url.is_some() {
+        scheduler.announce().await?;
         let stopping = foundation.shutdown.token();
         background.spawn(Arc::clone(&scheduler).run(stopping.clone()));
         background.spawn(jobs::run(client.clone(), scheduler.clone(), Arc::clone(db.clock()), stopping.clone()));

@@ -94,6 +94,14 @@ impl Scheduler {
         Ok(Self { db, config, transport, runners, archives, logs, metrics, node, identity, namespaces, events, heard })
     }
 
+    /// Shows this machine, before anything is asked of the server.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn announce(&self) -> Result<()> {
+        crate::nodes::beat(self).await
+    }
+
     /// Runs the engine until `stopping`; what runs on this machine goes on without it.
     pub async fn run(self: Arc<Self>, stopping: CancellationToken) {
         let Some(mut events) = self.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() else {

@@ -111,7 +111,7 @@ macro_rules! section {
         impl $name {
             pub(in crate::config) fn document(prefix: &str, docs: &mut Vec<crate::config::KeyDoc>) {
                 $( docs.push(crate::config::KeyDoc {
-                    key: format!("{prefix}.{}", stringify!($field).replace('_', "-")),
+                    key: format!("{prefix}.{}", stringify!($field).trim_start_matches("r#").replace('_', "-")),
                     text: [$($doc),+].concat().trim().to_owned(),
                 }); )+
                 $( <$inner_type>::document(&format!("{prefix}.{}", stringify!($inner).replace('_', "-")), docs); )*

@@ -4,6 +4,7 @@
 mod ledger;
 mod tracking;
 mod watcher;
+mod work;
 mod writer;
 
 use crate::kube_rs::connect;

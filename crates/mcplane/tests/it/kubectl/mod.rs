@@ -8,6 +8,7 @@ mod create;
 mod mission;
 mod read;
 mod remove;
+mod work;
 
 use mcplane_testkit::process::run;
 use mcplane_testkit::{Backend, Kubectl, Server};

@@ -45,3 +45,25 @@ fn pytest(server: &Server, file: &str, least: usize) {
         output.stdout.lines().rev().find_map(|line| line.split_once(" passed")?.0.rsplit(' ').next()?.parse().ok());
     assert!(passed >= Some(least), "{passed:?} tests passed");
 }
+
+/// The mission's configuration of the scheduler is one; what it asks for is refused until it is there.
+#[test]
+fn the_missions_scheduler_is_read() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/mission/scheduler.yaml");
+    let file = file.to_str().expect("a path of text");
+    let data = tempfile::tempdir().expect("folder of data");
+    let mcplane = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mcplane"));
+        command.args(args).env("HOME", data.path());
+        mcplane_testkit::process::run(&mut command, None)
+    };
+    let shown = mcplane(&["config", "show", "--config", file, "-o", "yaml"]).ok();
+    for line in
+        ["tick-duration: 100ms", "type: time-wheel", "worker-pool-size: 10", "persistence: redis://localhost:6379/1"]
+    {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+    let folder = data.path().join("data").display().to_string();
+    let refused = mcplane(&["server", "--config", file, "--data-dir", &folder, "--listen", "127.0.0.1:0"]).err();
+    assert!(refused.contains("scheduler.persistence") && refused.contains("does not exist yet"), "{refused}");
+}
