@@ -66,7 +66,9 @@ fn spawn(inner: &Inner, assignment: &Assignment, folder: &Folder) -> Result<Watc
             // Without a whole assignment it starts nothing.
             let _ = child.kill();
             let _ = child.wait();
-            Err(failed()(error))
+            // One that ended by itself has said why.
+            let words = folder.last_words();
+            Err(failed()(if words.is_empty() { error } else { std::io::Error::other(words) }))
         }
     }
 }
