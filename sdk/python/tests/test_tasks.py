@@ -56,7 +56,7 @@ def test_a_project_is_made_and_the_folder_goes_along(server, tmp_path, capfd):
         assert tar.getnames() == ["train.py"]
     assert (handle.name, handle.last.phase) == ("xgboost-v3", "Pending")
     told = capfd.readouterr().err
-    assert "namespace fraud-detection was created" in told and f"as {handle.id}" in told and "1 files of" in told
+    assert "namespace fraud-detection was created" in told and f"as {handle.id}" in told and "code: 1 file of" in told
 
 
 def test_code_that_the_server_has_is_not_sent_again(server, tmp_path, capfd):

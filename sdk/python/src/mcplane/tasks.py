@@ -218,7 +218,8 @@ class TaskClient:
                 packed.code = str(answer["code"])
         sent = "which the server had" if known else f"{_size(packed.size)} packed"
         leave = ".mcplaneignore leaves files out, code=False all"
-        return packed.code, f"{packed.files} files of {found.root} go with it, {sent} ({leave})"
+        files = "1 file" if packed.files == 1 else f"{packed.files} files"
+        return packed.code, f"code: {files} of {found.root}, {sent} ({leave})"
 
     def _knows(self, code: str) -> bool:
         try:

@@ -47,6 +47,7 @@ impl Level {
 
     fn new<'t>(folder: &Path, texts: impl IntoIterator<Item = &'t str>) -> Self {
         let mut builder = GitignoreBuilder::new(folder);
+        builder.allow_unclosed_class(false);
         for line in texts.into_iter().flat_map(str::lines) {
             // What is no pattern means nothing, as for Git.
             let _ = builder.add_line(None, line);

@@ -31,7 +31,11 @@ impl Tasks<'_> {
             answer["code"].as_str().map_or(packed.code, str::to_owned)
         };
         let sent = if known { "which the server has already".to_owned() } else { format!("{} packed", shown(size)) };
-        let words = format!("{} files of {} go with it, {sent}", contents.files(), contents.root.display());
+        let files = match contents.files() {
+            1 => "1 file".to_owned(),
+            count => format!("{count} files"),
+        };
+        let words = format!("code: {files} of {}, {sent}", contents.root.display());
         Ok(Delivered { code, words })
     }
 }
