@@ -1,8 +1,8 @@
 //! The board itself: every task of the window, and what is decided about them.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use mcplane_core::Timestamp;
 
 use super::clock::{FairClock, WHOLE};
@@ -119,11 +119,11 @@ impl Board {
         }
         let waiting = self.tasks.remove(&entry.task);
         self.reservations.retain(|kept| kept.task != entry.task);
-        self.run(entry, now);
-        // Only now, so that its key is never without a task.
+        self.charge_start(&entry, |_| {});
         if let Some(Task { entry: old, state, .. }) = waiting {
             self.with(&old.namespace, |namespace| namespace.leave(&old, state == State::Ready));
         }
+        self.tasks.insert(entry.task, Task { entry, state: State::Running { since: now }, passed_over: None });
         true
     }
 
@@ -302,26 +302,30 @@ impl Board {
             node.free = node.free.minus(&entry.demand);
         }
         capacity.slots -= 1;
-        self.tasks.remove(&task);
         self.reservations.retain(|kept| kept.task != task);
         if in_turn && let Some(namespace) = self.namespaces.get_mut(&entry.namespace) {
             namespace.share.serve(&mut self.clock);
             namespace.serve(&entry.queue);
         }
-        self.run(entry.clone(), now);
-        self.with(&entry.namespace, |namespace| namespace.leave(&entry, true));
+        self.charge_start(&entry, |namespace| namespace.leave(&entry, true));
+        if let Some(task) = self.tasks.get_mut(&task) {
+            task.state = State::Running { since: now };
+        }
         Choice { task, node }
     }
 
-    /// Counts a task as running; it waits nowhere.
-    fn run(&mut self, entry: Entry, now: Timestamp) {
+    /// Counts a task as running in its namespace, which pays. What `leave` takes it out of comes last, so that its key is
+    /// never without a task.
+    fn charge_start(&mut self, entry: &Entry, leave: impl FnOnce(&mut Namespace)) {
         let cost = self.cost(&entry.demand);
         self.running += 1;
-        self.with(&entry.namespace, |namespace| namespace.start(&entry, cost));
+        self.with(&entry.namespace, |namespace| {
+            namespace.start(entry, cost);
+            leave(namespace);
+        });
         if let Some(namespace) = self.namespaces.get_mut(&entry.namespace) {
             namespace.share.charge(&mut self.clock, &entry.namespace, cost);
         }
-        self.tasks.insert(entry.task, Task { entry, state: State::Running { since: now }, passed_over: None });
     }
 
     fn cost(&self, demand: &Demand) -> u64 {

@@ -1,7 +1,9 @@
 //! One namespace: its queues, which share it fairly, and its keys.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::clock::{FairClock, Share};
 use super::queue::Queue;

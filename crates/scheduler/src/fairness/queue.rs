@@ -4,8 +4,10 @@
 //! matters. The heads of the open lanes of one demand form a shape, which fits some node or does not; the first of each
 //! shape are the fronts, and the first front is the queue's next task.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::clock::Share;
 use super::types::{Demand, QueueRule};
