@@ -60,7 +60,9 @@ fn work_outlives_what_held_it(backend: Backend) {
     // A program that is killed is a failed attempt; a shim that is killed takes its program along, and is a lost one.
     let began = |name: &str| {
         let word = format!("{mark}-{name}");
-        eventually("the program is there", 30, || processes(&word).first().copied())
+        eventually("the program has begun", 30, || {
+            processes(&word).first().copied().filter(|_| folder.join(name).exists())
+        })
     };
     let program = began("program-dies");
     let shim = shim_of(began("shim-dies"));

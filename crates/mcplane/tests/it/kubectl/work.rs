@@ -13,7 +13,7 @@ on_each_backend!(jobs_run_to_completion, jobs_fail_and_end, cron_jobs_make_jobs,
 const CRON: &str = include_str!("../../golden/mission/inference_cronjob.yaml");
 
 fn job(name: &str, command: &str, more: &Value) -> String {
-    let container = json!({"name": "main", "command": ["sh", "-c", command]});
+    let container = json!({"name": "main", "image": "shell", "command": ["sh", "-c", command]});
     let mut job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
         "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},

@@ -58,11 +58,12 @@ fn the_missions_scheduler_is_read() {
         mcplane_testkit::process::run(&mut command, None)
     };
     let shown = mcplane(&["config", "show", "--config", file, "-o", "yaml"]).ok();
-    for line in
-        ["tick-duration: 100ms", "type: time-wheel", "worker-pool-size: 10", "persistence: redis://localhost:6379/1"]
-    {
-        assert!(shown.contains(line), "{line} in {shown}");
-    }
+    let shown: serde_json::Value = serde_norway::from_str(&shown).expect("YAML");
+    let expected = serde_json::json!({
+        "type": "time-wheel", "tick-duration": "100ms", "worker-pool-size": 10,
+        "persistence": "redis://localhost:6379/1", "retention": "30d",
+    });
+    assert_eq!(shown["scheduler"], expected);
     let folder = data.path().join("data").display().to_string();
     let refused = mcplane(&["server", "--config", file, "--data-dir", &folder, "--listen", "127.0.0.1:0"]).err();
     assert!(refused.contains("scheduler.persistence") && refused.contains("does not exist yet"), "{refused}");
