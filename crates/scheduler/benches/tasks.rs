@@ -88,8 +88,8 @@ async fn server(postgres: bool) -> Server {
         audit: None,
     };
     mcplane_objects::storage::Storage::write(&table, write).await.unwrap().unwrap();
-    let blobs =
-        Blobs::open(Location::parse(directory.path().join("b").to_str().unwrap()).unwrap(), &BlobsConfig::default());
+    let files = Location::parse(directory.path().join("b").to_str().unwrap()).unwrap();
+    let blobs = Blobs::open(files, &BlobsConfig::default()).await.unwrap();
     let done = Arc::new(Done::default());
     let seen = Arc::clone(&done);
     let function = Function::new("noop", WORKERS, move |task: Task| {
@@ -105,7 +105,7 @@ async fn server(postgres: bool) -> Server {
         config: Config { tick_ms: 100, worker_pool_size: WORKERS, backlog: 2_038, capacity: Demand::default() },
         transport: Arc::new(SqlTransport::new(&db)),
         runners: vec![Arc::new(function)],
-        archives: Archives::new(blobs.await.unwrap(), directory.path().join("code")),
+        archives: Archives::new(blobs, directory.path().join("code")),
         logs: Arc::new(NoLogs),
         metrics: Metrics::default(),
         node: "node".into(),

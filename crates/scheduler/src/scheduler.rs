@@ -47,7 +47,8 @@ pub struct Scheduler {
     pub(crate) node: Arc<str>,
     /// This process: random, so that no two are ever taken for one.
     pub(crate) identity: String,
-    namespaces: Mirror<()>,
+    /// Namespaces that are not going, with their shares.
+    namespaces: Mirror<u32>,
     events: mpsc::UnboundedSender<Event>,
     heard: std::sync::Mutex<Option<mpsc::UnboundedReceiver<Event>>>,
 }
@@ -86,8 +87,7 @@ impl Scheduler {
     pub async fn start(parts: Parts, table: &dyn Storage) -> Result<Self> {
         let Parts { db, config, transport, runners, archives, logs, metrics, node } = parts;
         let resource: Arc<str> = "namespaces".into();
-        let alive = |text: &str| (!text.contains("\"deletionTimestamp\"")).then_some(());
-        let namespaces = Mirror::start(&db, table, &resource, alive, |_| ()).await?;
+        let namespaces = Mirror::start(&db, table, &resource, share, |_| ()).await?;
         let (events, heard) = mpsc::unbounded_channel();
         let identity = uuid::Uuid::new_v4().to_string();
         let heard = std::sync::Mutex::new(Some(heard));
@@ -129,8 +129,44 @@ impl Scheduler {
         let _ = self.events.send(event);
     }
 
+    /// Namespaces, and what part of the whole they get beside the others.
+    pub(crate) fn shares(&self) -> Vec<(Arc<str>, u32)> {
+        self.namespaces.in_namespace("").into_iter().map(|(name, share)| (name, *share)).collect()
+    }
+
     pub(crate) fn require_namespace(&self, name: &str) -> Result<()> {
         let missing = || Error::NotFound(Subject::new("", "namespaces", name));
         self.namespaces.get("", name).map(drop).ok_or_else(missing)
+    }
+}
+
+/// The annotation of a namespace that says what part of the whole its tasks get: a whole number, 1 if left out.
+pub const SHARE: &str = "mcplane.io/share";
+/// The largest part.
+const LARGEST_SHARE: u32 = 1_000;
+
+/// The share of a namespace; `None` for one that is going.
+fn share(namespace: &str) -> Option<u32> {
+    let namespace: serde_json::Value = serde_json::from_str(namespace).ok()?;
+    let metadata = namespace.get("metadata")?;
+    if metadata.get("deletionTimestamp").is_some() {
+        return None;
+    }
+    let told = metadata.get("annotations").and_then(|all| all.get(SHARE)?.as_str()?.parse().ok());
+    Some(told.unwrap_or(1).clamp(1, LARGEST_SHARE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_those_that_are_told() {
+        let told =
+            |share: &str| format!("{{\"metadata\": {{\"annotations\": {{\"mcplane.io/share\": \"{share}\"}}}}}}");
+        let shares = ["5", "0", "many", "100000"].map(|text| share(&told(text)));
+        assert_eq!(shares, [Some(5), Some(1), Some(1), Some(1_000)]);
+        assert_eq!(share("{\"metadata\": {}}"), Some(1));
+        assert_eq!(share("{\"metadata\": {\"deletionTimestamp\": \"2026-01-01T00:00:00Z\"}}"), None);
     }
 }

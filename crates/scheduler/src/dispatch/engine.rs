@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::lead::{Lead, RENEW_MS};
 use super::runner::{Ended, Reports, Started};
 use super::steps;
-use crate::fairness::{self, Board, Capacity, Entry, Node, QueueRule};
+use crate::fairness::{self, Board, Capacity, Entry, NamespaceRule, Node, QueueRule};
 use crate::scheduler::Scheduler;
 use crate::tasks::store::{self, Pending};
 use crate::tasks::{AttemptOf, Concurrency, Demand, Outcome, State, Task};
@@ -71,6 +71,8 @@ pub(crate) struct Engine<'e> {
     renewed_at: Timestamp,
     board: Board,
     wheel: Wheel,
+    /// Shares of namespaces, as the board knows them.
+    shares: HashMap<Arc<str>, u32>,
     /// What this machine has left.
     capacity: Capacity,
     /// Tasks on the board or in the wheel, and those that run.
@@ -112,6 +114,7 @@ impl<'e> Engine<'e> {
             renewed_at: now,
             board: Board::default(),
             wheel: Wheel::new(scheduler.config.tick_ms, now),
+            shares: HashMap::new(),
             capacity: Capacity { slots: u32::MAX, nodes: vec![] },
             known: HashMap::new(),
             running: HashMap::new(),
@@ -124,6 +127,7 @@ impl<'e> Engine<'e> {
         engine.capacity =
             Capacity { slots: u32::try_from(slots).unwrap_or(u32::MAX), nodes: vec![Node { total, free: total }] };
         engine.configure().await?;
+        engine.share();
         engine.adopt().await?;
         engine.fill().await?;
         Ok(engine)
@@ -188,6 +192,7 @@ impl<'e> Engine<'e> {
         let silent = store::running_on_silent(&self.scheduler.db, &self.scheduler.node, now - TOLERATION_MS).await?;
         let lost = |of| Ended { of, outcome: Outcome::lost("its machine has been silent for a minute") };
         self.ended.extend(silent.into_iter().map(lost));
+        self.share();
         let workers = self.scheduler.config.worker_pool_size;
         self.scheduler.metrics.measure(self.board.depths(), self.wheel.len(), workers, self.capacity.slots);
         Ok(())
@@ -355,6 +360,16 @@ impl<'e> Engine<'e> {
             self.board.set_queue(&settings.namespace, &settings.name, rule);
         }
         Ok(())
+    }
+
+    /// Takes over what namespaces are to get.
+    fn share(&mut self) {
+        for (namespace, weight) in self.scheduler.shares() {
+            if self.shares.get(&namespace).copied().unwrap_or(1) != weight {
+                self.board.set_namespace(&namespace, NamespaceRule { weight, limit: None });
+                self.shares.insert(namespace, weight);
+            }
+        }
     }
 
     /// Goes on with attempts of this node that an earlier process began.
