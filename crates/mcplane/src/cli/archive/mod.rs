@@ -27,6 +27,8 @@ pub(super) struct Contents {
     entries: Vec<Entry>,
     /// What can't travel, though no pattern says so, and why.
     pub(super) left_out: Vec<String>,
+    /// How many entries there may be.
+    most: usize,
 }
 
 #[derive(Debug)]
@@ -46,12 +48,16 @@ enum Kind {
 impl Contents {
     /// Reads what of the folder travels.
     pub(super) fn of(root: &Path) -> Result<Self, String> {
+        Self::bounded(root, MOST_ENTRIES)
+    }
+
+    fn bounded(root: &Path, most: usize) -> Result<Self, String> {
         let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
         if !root.is_dir() {
             return Err(format!("{} is not a folder", root.display()));
         }
         let mut levels = rules::above(&root);
-        let mut contents = Self { root, entries: Vec::new(), left_out: Vec::new() };
+        let mut contents = Self { root, entries: Vec::new(), left_out: Vec::new(), most };
         contents.walk("", &mut levels)?;
         contents.entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(contents)
@@ -111,11 +117,12 @@ impl Contents {
             return Ok(());
         }
         self.entries.push(Entry { path: path.clone(), kind });
-        if self.entries.len() > MOST_ENTRIES {
+        if self.entries.len() > self.most {
             return Err(format!(
-                "{} holds more than {MOST_ENTRIES} files and folders: name what need not travel in .mcplaneignore, or send \
+                "{} holds more than {} files and folders: name what need not travel in .mcplaneignore, or send \
                  a smaller folder",
-                self.root.display()
+                self.root.display(),
+                self.most
             ));
         }
         if is_folder { self.walk(&path, levels) } else { Ok(()) }
