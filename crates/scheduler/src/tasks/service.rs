@@ -7,6 +7,7 @@ use mcplane_core::{Error, Grant, Result, Subject, Timestamp};
 use mcplane_db::Tx;
 use mcplane_objects::audit;
 
+use super::quota;
 use super::store::{self, AttemptOf, Filter, Pending, Submission};
 use super::types::{NewTask, State, Task};
 use crate::dispatch::Event;
@@ -257,7 +258,8 @@ async fn insert_new(tx: &mut Tx, by: &Submission, new: Vec<NewTask>) -> Result<(
     Ok((tasks.collect(), pending))
 }
 
-async fn make(tx: &mut Tx, by: &Submission, new: Vec<NewTask>) -> Result<Vec<Task>> {
+async fn make(tx: &mut Tx, by: &Submission, mut new: Vec<NewTask>) -> Result<Vec<Task>> {
+    quota::admit(tx, &by.namespace, &mut new).await?;
     let made = store::insert(tx, by, new).await?;
     // What somebody looks after is seen at once; of the rest there may be very many.
     for task in made.iter().filter(|task| task.owner.is_some()) {

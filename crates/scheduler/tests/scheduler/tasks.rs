@@ -160,6 +160,26 @@ pub(crate) async fn limits_hold(store: Store) {
     assert_eq!(api.seen.most.load(Ordering::SeqCst), 2);
 }
 
+pub(crate) async fn quotas_hold(store: Store) {
+    let api = store.start().await;
+    let quota = json!({"metadata": {"name": "small"}, "spec": {"hard": {"requests.cpu": "3"}}});
+    let (status, answer) = api.call(Method::POST, "/api/v1/namespaces/default/resourcequotas", Some(&quota)).await;
+    assert_eq!(status, 201, "{answer}");
+    let path = "/tasks/v1/namespaces/default/tasks";
+    let body = json!({"name": "a", "command": ["true"], "resources": {"cpu": "1"}, "delayMs": 600_000});
+    let storm = futures::future::join_all((0..12).map(|_| api.call(Method::POST, path, Some(&body)))).await;
+    let (taken, refused): (Vec<_>, Vec<_>) = storm.into_iter().partition(|(status, _)| *status == 200);
+    assert_eq!((taken.len(), refused.len()), (3, 9));
+    for (status, answer) in refused {
+        assert_eq!(status, 403, "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains("exceeded quota: small"), "{answer}");
+    }
+    let cancel = format!("{path}/{}/cancel", taken[0].1["id"].as_str().unwrap());
+    api.call(Method::POST, &cancel, None).await;
+    let (status, answer) = api.call(Method::POST, path, Some(&body)).await;
+    assert_eq!(status, 200, "what is finished uses nothing: {answer}");
+}
+
 pub(crate) async fn what_does_not_fit_says_so(store: Store) {
     let api = store.start().await;
     let big = Demand { cpu_milli: 64_000, ..Demand::default() };
