@@ -85,6 +85,9 @@ async fn measure(peer: &Peer, options: &Options) -> Numbers {
             note(&format!("{what}, {clients} clients, calls/s"), done.rate(), true);
             note(&format!("{what}, {clients} clients, p99 ms"), done.p99_ms(), false);
             note(&format!("{what}, {clients} clients, CPU ms a call"), cpu / done.count() as f64, false);
+            if done.refused > 0 {
+                println!("{what}, {clients} clients: {} more were refused", done.refused);
+            }
         }
     }
     reads(peer, options, &target, &mut note).await;

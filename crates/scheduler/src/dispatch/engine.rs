@@ -394,6 +394,10 @@ impl<'e> Engine<'e> {
                 match found {
                     Started::Running if task.cancelled_by.is_some() => self.stop(of),
                     Started::Running => {}
+                    Started::Never if task.cancelled_by.is_some() => {
+                        self.ended.push(Ended { of, outcome: Outcome::lost("it never began") });
+                    }
+                    Started::Never => self.scheduler.runners[runner].start(task, self.reports.clone()),
                     Started::Lost => {
                         self.ended.push(Ended { of, outcome: Outcome::lost("the server that ran it stopped") })
                     }

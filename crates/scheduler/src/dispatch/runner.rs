@@ -44,6 +44,8 @@ impl Reports {
 pub enum Started {
     /// It goes on; its end will be reported.
     Running,
+    /// It never began: it can be started now.
+    Never,
     /// Nobody knows of it.
     Lost,
 }
@@ -76,7 +78,14 @@ pub struct Function {
     name: Arc<str>,
     workers: Arc<Semaphore>,
     body: Arc<dyn Fn(Task) -> BoxFuture<'static, Outcome> + Send + Sync>,
-    running: Arc<Mutex<HashMap<AttemptOf, CancellationToken>>>,
+    held: Arc<Mutex<HashMap<AttemptOf, Held>>>,
+}
+
+/// An attempt, until its row tells how it ended: whoever decides may be replaced before that, and ask again.
+struct Held {
+    stop: CancellationToken,
+    reports: Reports,
+    outcome: Option<Outcome>,
 }
 
 impl std::fmt::Debug for Function {
@@ -93,13 +102,13 @@ impl Function {
         body: impl Fn(Task) -> BoxFuture<'static, Outcome> + Send + Sync + 'static,
     ) -> Self {
         let workers = Arc::new(Semaphore::new(workers));
-        Self { name: name.into(), workers, body: Arc::new(body), running: Arc::default() }
+        Self { name: name.into(), workers, body: Arc::new(body), held: Arc::default() }
     }
 }
 
 impl Function {
-    fn running(&self) -> MutexGuard<'_, HashMap<AttemptOf, CancellationToken>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, HashMap<AttemptOf, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,25 +139,41 @@ impl Runner for Function {
             }
         };
         let stop = CancellationToken::new();
-        self.running().insert(of, stop.clone());
-        let running = Arc::clone(&self.running);
+        self.held().insert(of, Held { stop: stop.clone(), reports, outcome: None });
+        let held = Arc::clone(&self.held);
         tokio::spawn(async move {
             let outcome =
                 stop.run_until_cancelled(work).await.unwrap_or_else(|| failure("Cancelled", "it was told to stop"));
-            running.lock().unwrap_or_else(PoisonError::into_inner).remove(&of);
-            reports.ended(of, outcome);
+            if let Some(held) = held.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&of) {
+                held.outcome = Some(outcome.clone());
+                held.reports.ended(of, outcome);
+            }
         });
     }
 
     fn stop(&self, of: AttemptOf) {
-        if let Some(stop) = self.running().get(&of) {
-            stop.cancel();
+        if let Some(held) = self.held().get(&of) {
+            held.stop.cancel();
         }
     }
 
-    fn adopt<'a>(&'a self, tasks: &'a [Task], _: Reports) -> BoxFuture<'a, Result<Vec<Started>>> {
-        Box::pin(async move { Ok(vec![Started::Lost; tasks.len()]) })
+    fn adopt<'a>(&'a self, tasks: &'a [Task], reports: Reports) -> BoxFuture<'a, Result<Vec<Started>>> {
+        let mut held = self.held();
+        let adopt = |task: &Task| {
+            let of = AttemptOf::from(task);
+            // An earlier process took its functions along.
+            let Some(held) = held.get_mut(&of) else { return Started::Lost };
+            held.reports = reports.clone();
+            if let Some(outcome) = held.outcome.clone() {
+                held.reports.ended(of, outcome);
+            }
+            Started::Running
+        };
+        let started = tasks.iter().map(adopt).collect();
+        Box::pin(std::future::ready(Ok(started)))
     }
 
-    fn forget(&self, _: AttemptOf) {}
+    fn forget(&self, of: AttemptOf) {
+        self.held().remove(&of);
+    }
 }

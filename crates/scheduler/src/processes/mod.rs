@@ -64,7 +64,14 @@ struct Inner {
     images: Images,
     surroundings: Surroundings,
     archives: Archives,
-    known: Mutex<HashMap<Uuid, (AttemptOf, Reports)>>,
+    known: Mutex<HashMap<Uuid, Held>>,
+}
+
+/// An attempt, until its row tells how it ended: whoever decides may be replaced before that, and ask again.
+struct Held {
+    of: AttemptOf,
+    reports: Reports,
+    outcome: Option<Outcome>,
 }
 
 impl std::fmt::Debug for Processes {
@@ -97,7 +104,7 @@ impl Processes {
 }
 
 impl Inner {
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, (AttemptOf, Reports)>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Held>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -116,9 +123,20 @@ impl Inner {
     }
 
     fn end(&self, attempt: Uuid, outcome: Outcome) {
-        if let Some((of, reports)) = self.known().remove(&attempt) {
-            reports.ended(of, outcome);
+        if let Some(held) = self.known().get_mut(&attempt)
+            && held.outcome.is_none()
+        {
+            held.outcome = Some(outcome.clone());
+            held.reports.ended(held.of, outcome);
         }
+    }
+
+    fn is_over(&self, attempt: Uuid) -> bool {
+        self.known().get(&attempt).is_none_or(|held| held.outcome.is_some())
+    }
+
+    fn id_of(&self, of: AttemptOf) -> Option<Uuid> {
+        self.known().iter().find(|(_, held)| held.of == of).map(|(attempt, _)| *attempt)
     }
 
     /// Tells whoever looks at the pod.
@@ -145,7 +163,12 @@ impl Inner {
                 return self.end(attempt, outcome);
             }
         };
+        if self.is_over(attempt) {
+            return;
+        }
         match self.executor.start(assignment).await {
+            // It was given up while it was being started.
+            Ok(()) if self.is_over(attempt) => drop(self.executor.stop(attempt, None).await),
             Ok(()) => {}
             Err(error @ (ExecutorError::Invalid(_) | ExecutorError::Fenced { .. })) => {
                 self.end(attempt, Outcome::impossible("StartError", error.to_string()));
@@ -191,14 +214,13 @@ impl Runner for Processes {
 
     fn start(&self, task: Task, reports: Reports) {
         let attempt = attempt_id(&task.id, task.attempt);
-        self.inner.known().insert(attempt, (AttemptOf::from(&task), reports));
+        self.inner.known().insert(attempt, Held { of: AttemptOf::from(&task), reports, outcome: None });
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move { inner.launch(task).await });
     }
 
     fn stop(&self, of: AttemptOf) {
-        let attempt = self.inner.known().iter().find(|(_, (known, _))| *known == of).map(|(attempt, _)| *attempt);
-        let Some(attempt) = attempt else { return };
+        let Some(attempt) = self.inner.id_of(of) else { return };
         let inner = Arc::clone(&self.inner);
         tokio::spawn(async move {
             match inner.executor.stop(attempt, None).await {
@@ -215,23 +237,38 @@ impl Runner for Processes {
     fn adopt<'a>(&'a self, tasks: &'a [Task], reports: Reports) -> BoxFuture<'a, Result<Vec<Started>>> {
         Box::pin(async move {
             let ids: Vec<Uuid> = tasks.iter().map(|task| attempt_id(&task.id, task.attempt)).collect();
+            // What this process has started itself is known already, ended or not.
+            let mut held = Vec::with_capacity(ids.len());
             for (task, id) in tasks.iter().zip(&ids) {
-                self.inner.known().insert(*id, (AttemptOf::from(task), reports.clone()));
+                let (of, reports) = (AttemptOf::from(task), reports.clone());
+                let mut known = self.inner.known();
+                held.push(known.contains_key(id));
+                let held = known.entry(*id).or_insert(Held { of, reports: reports.clone(), outcome: None });
+                held.reports = reports;
+                if let Some(outcome) = held.outcome.clone() {
+                    held.reports.ended(of, outcome);
+                }
             }
             let found = self.inner.executor.adopt().await.map_err(|error| Error::internal(error.to_string()))?;
             let found: HashMap<Uuid, AdoptedState> =
                 found.into_iter().map(|found| (found.attempt, found.state)).collect();
             let mut started = Vec::with_capacity(tasks.len());
-            for id in ids {
+            for (id, held) in ids.into_iter().zip(held) {
                 started.push(match found.get(&id) {
+                    _ if held => Started::Running,
                     Some(AdoptedState::Running { .. }) => Started::Running,
                     Some(AdoptedState::Exited(exit)) => {
                         self.inner.end(id, outcome(exit));
                         Started::Running
                     }
-                    Some(AdoptedState::Lost(_)) | None => {
+                    Some(AdoptedState::Lost(_)) => {
                         self.inner.known().remove(&id);
                         Started::Lost
+                    }
+                    // What has no folder has had no process: the server stopped between the row and the start.
+                    None => {
+                        self.inner.known().remove(&id);
+                        Started::Never
                     }
                 });
             }
@@ -246,8 +283,11 @@ impl Runner for Processes {
         })
     }
 
-    fn forget(&self, _: AttemptOf) {
-        // Its folder holds the log, which is kept for as long as the operator says.
+    fn forget(&self, of: AttemptOf) {
+        // Its folder stays: it holds the log, which is kept for as long as the operator says.
+        if let Some(attempt) = self.inner.id_of(of) {
+            self.inner.known().remove(&attempt);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     },
     queues::{ queues_are_paused_and_bounded },
     transport::{ deliveries_are_leased_once, deliveries_come_again },
-    rig::{ a_restart_goes_on },
+    rig::{ a_restart_goes_on, a_new_engine_takes_over },
 ];
 
 #[tokio::test(flavor = "multi_thread")]

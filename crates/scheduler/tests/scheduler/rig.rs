@@ -272,3 +272,23 @@ pub(crate) async fn a_restart_goes_on(store: Store) {
     assert_eq!(api.task(&tasks[3].id).await.attempt, 1, "what is done is not done again");
     api.stop().await;
 }
+
+/// The lead goes to another engine, here one of the same process, while tasks run: they go on, and count.
+pub(crate) async fn a_new_engine_takes_over(store: Store) {
+    let api = store.start().await;
+    let tasks = api.submit(vec![task("short", json!({"ms": 1_000})), task("long", json!({"ms": 6_000}))]).await;
+    for begun in &tasks {
+        api.until(&begun.id, |task| task.state == mcplane_scheduler::tasks::State::Running).await;
+    }
+    let take = "UPDATE scheduler SET epoch = epoch + 1";
+    api.db.write(move |tx| Box::pin(async move { tx.execute(take, vec![]).await })).await.unwrap();
+    // The first ends while nobody has the lead, or is about to lose it; the second under the new one.
+    for begun in &tasks {
+        let done = api.finished(&begun.id).await;
+        assert_eq!((done.state, done.attempt), (mcplane_scheduler::tasks::State::Succeeded, 1), "{done:?}");
+        assert_eq!(api.seen.attempts(&begun.name), 1);
+    }
+    let after = api.submit(vec![task("after", json!({}))]).await;
+    api.finished(&after[0].id).await;
+    api.stop().await;
+}
