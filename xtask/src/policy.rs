@@ -21,6 +21,43 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
         "mcplane-tracking",
         &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-blobs", "mcplane-egress"],
     ),
+    ("mcplane-data", &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-blobs"]),
+    (
+        "mcplane-features",
+        &[
+            "mcplane-core",
+            "mcplane-apimachinery",
+            "mcplane-db",
+            "mcplane-objects",
+            "mcplane-blobs",
+            "mcplane-data",
+            "mcplane-tracking",
+        ],
+    ),
+    (
+        "mcplane-pipelines",
+        &[
+            "mcplane-core",
+            "mcplane-apimachinery",
+            "mcplane-db",
+            "mcplane-objects",
+            "mcplane-blobs",
+            "mcplane-scheduler",
+            "mcplane-tracking",
+        ],
+    ),
+    (
+        "mcplane-serving",
+        &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-blobs", "mcplane-tracking"],
+    ),
+    (
+        "mcplane-monitoring",
+        &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-egress"],
+    ),
+    (
+        "mcplane-delivery",
+        &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-monitoring"],
+    ),
     (
         "mcplane",
         &[
@@ -31,8 +68,14 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
             "mcplane-objects",
             "mcplane-access",
             "mcplane-blobs",
+            "mcplane-data",
+            "mcplane-delivery",
             "mcplane-egress",
+            "mcplane-features",
+            "mcplane-monitoring",
+            "mcplane-pipelines",
             "mcplane-scheduler",
+            "mcplane-serving",
             "mcplane-tracking",
         ],
     ),
