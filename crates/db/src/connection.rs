@@ -19,10 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A role or database may be set up to acknowledge before the disk has the data (stricter settings than `on` stay as they
-/// are), and a server that lost us in the middle of a transaction must not hold the lock that all writers need.
+/// are), and a server that lost us in the middle of a transaction must not hold the lock that all writers need. Every query
+/// here has an index; a plan that was made while a table was nearly empty, and is kept, must not read the whole of it later.
 const POSTGRES_SESSION: &str = "\
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
-    SET idle_in_transaction_session_timeout = '30s'";
+    SET idle_in_transaction_session_timeout = '30s'; SET enable_seqscan = off";
 
 pub(crate) struct WriteConnection {
     target: Target,

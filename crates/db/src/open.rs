@@ -272,8 +272,8 @@ fn open_postgres(url: &str) -> Result<(Pool, WriteConnection)> {
         // As SQLite's readers can't write either.
         .after_connect(|connection, _| {
             Box::pin(async move {
-                let read_only = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY";
-                connection.execute(sqlx::raw_sql(read_only)).await.map(drop)
+                let session = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET enable_seqscan = off";
+                connection.execute(sqlx::raw_sql(session)).await.map(drop)
             })
         })
         .connect_lazy_with(options.clone());
