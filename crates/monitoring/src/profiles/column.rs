@@ -102,10 +102,11 @@ impl Profile {
             self.columns.insert(column.to_owned(), Column::of(value));
         }
         let Some(entry) = self.columns.get_mut(column) else { return Ok(()) };
-        if let (Column::Categories(categories), Observed::Number(_)) = (&*entry, value) {
-            if categories.counts.is_empty() && categories.other == 0 {
-                *entry = Column::Numbers(Numbers { missing: categories.missing, ..Numbers::default() });
-            }
+        // So far all were missing.
+        if let (Column::Categories(categories), Observed::Number(_)) = (&*entry, value)
+            && categories.counts.is_empty()
+        {
+            *entry = Column::Numbers(Numbers { missing: categories.missing, ..Numbers::default() });
         }
         match (entry, value) {
             (Column::Numbers(numbers), Observed::Number(number)) => numbers.add(*number),

@@ -105,15 +105,15 @@ fn outside(n1: u64, n2: u64, divisor: u64, height: u64) -> f64 {
         let ahead = (long as i64 - x) as f64;
         let next_first = if x < long as i64 { low(x + 1) } else { 0 };
         let mut came = 0.0;
-        for y in first..=last {
-            let here = row[y] + came;
+        for (y, point) in row.iter_mut().enumerate().take(last + 1).skip(first) {
+            let here = *point + came;
             let left = total - x as f64 - y as f64;
             let (sideways, up) = if left > 0.0 { (ahead / left, (width - y) as f64 / left) } else { (0.0, 0.0) };
             came = here * up;
-            row[y] = here * sideways;
+            *point = here * sideways;
             if y < next_first {
-                out += row[y];
-                row[y] = 0.0;
+                out += *point;
+                *point = 0.0;
             }
         }
         if last < width {

@@ -86,7 +86,7 @@ fn upper(slot: usize) -> u64 {
     let (power, part) = (slot as u64 >> SHARPNESS, slot as u64 & (PARTS - 1));
     match power.checked_sub(1) {
         None => part,
-        Some(shift) if slot < SLOTS - 1 => ((PARTS | part) + 1 << shift) - 1,
+        Some(shift) if slot < SLOTS - 1 => (((PARTS | part) + 1) << shift) - 1,
         Some(_) => u64::MAX,
     }
 }
