@@ -1,0 +1,410 @@
+//! How nodes start and end.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::node::{DagProgress, Inner, Item, LoopProgress, Node, NodeIndex};
+use super::types::{Effect, NodeId, State};
+use super::{MAX_ERROR, MAX_NODES, Run, launch};
+use crate::ir::types::{
+    ArtifactInput, Body, Component, Dag, Items, Iterator, ParameterSource, Task, TaskIndex, Trigger,
+};
+use crate::placeholders::Constants;
+use crate::resolve::{self, Around, Resolved, Sibling};
+use crate::values::{Bindings, convert, excerpt, normalized};
+
+const CANCELED: &str = "the run was canceled";
+
+impl Run {
+    /// Starts what waits for nothing.
+    pub(super) fn start_dag(&mut self, dag: NodeIndex) {
+        let plan = self.plan.clone();
+        let Some(graph) = plan.components[self.nodes[dag].component].dag() else { return };
+        for (index, task) in graph.tasks.iter().enumerate() {
+            if task.upstream.is_empty() {
+                self.decide(dag, graph, index);
+            }
+        }
+    }
+
+    /// Tells parents of their children's ends until nothing more follows.
+    pub(super) fn settle(&mut self) {
+        while let Some(index) = self.ended.pop_front() {
+            match self.nodes[index].parent {
+                None => self.finish(),
+                Some(parent) if matches!(self.nodes[parent].inner, Inner::Loop(_)) => {
+                    self.iteration_ended(parent, index)
+                }
+                Some(parent) => self.task_ended(parent, index),
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        if !self.replaying {
+            let root = &self.nodes[0];
+            self.actions.push(Effect::Finish { state: root.state, error: root.error.clone() });
+        }
+    }
+
+    fn task_ended(&mut self, dag: NodeIndex, ended: NodeIndex) {
+        let plan = self.plan.clone();
+        let Some((component, task)) = self.nodes[ended].task else { return };
+        let Some(graph) = plan.components[component].dag() else { return };
+        let why = self.failure_of(ended);
+        let canceled = self.nodes[ended].state == State::Canceled;
+        let mut free = Vec::new();
+        if let Inner::Dag(progress) = &mut self.nodes[dag].inner {
+            progress.open -= 1;
+            progress.failed = progress.failed.take().or(why);
+            progress.canceled |= canceled;
+            for next in &graph.tasks[task].downstream {
+                progress.waiting[*next] -= 1;
+                if progress.waiting[*next] == 0 {
+                    free.push(*next);
+                }
+            }
+        }
+        for next in free {
+            self.decide(dag, graph, next);
+        }
+        self.end_dag(dag, graph);
+    }
+
+    fn end_dag(&mut self, dag: NodeIndex, graph: &Dag) {
+        let Inner::Dag(progress) = &mut self.nodes[dag].inner else { return };
+        if progress.open > 0 {
+            return;
+        }
+        if let Some(reason) = progress.failed.take() {
+            self.fail(dag, reason);
+        } else if progress.canceled {
+            self.end(dag, State::Canceled, Some(CANCELED.to_owned()));
+        } else {
+            let outputs = resolve::of_dag(graph, |task| self.sibling(dag, graph, task));
+            self.succeed(dag, outputs);
+        }
+    }
+
+    /// Decides on a task whose upstream tasks have all ended.
+    fn decide(&mut self, dag: NodeIndex, graph: &Dag, index: TaskIndex) {
+        let task = &graph.tasks[index];
+        let states = || task.upstream.iter().map(|up| self.sibling(dag, graph, *up).state);
+        let Inner::Dag(progress) = &self.nodes[dag].inner else { return };
+        let skip = match task.trigger {
+            _ if self.canceling => Some(CANCELED),
+            Trigger::Succeeded if progress.failed.is_some() => Some("another task of the same graph failed before"),
+            Trigger::Succeeded if !states().all(|state| state == State::Succeeded) => {
+                Some("a task that it depends on was skipped")
+            }
+            Trigger::Completed if !task.upstream.is_empty() && states().all(|state| state == State::Skipped) => {
+                Some("every task that it depends on was skipped")
+            }
+            Trigger::Succeeded | Trigger::Completed => None,
+        };
+        let id = self.nodes[dag].id.task(&task.key);
+        let node = self.create(dag, index, id, None, task.component);
+        if let Inner::Dag(progress) = &mut self.nodes[dag].inner {
+            progress.nodes[index] = Some(node);
+            progress.canceled |= skip == Some(CANCELED);
+        }
+        match skip {
+            Some(reason) => self.end(node, State::Skipped, Some(reason.to_owned())),
+            None => self.start_task(dag, graph, task, node),
+        }
+    }
+
+    fn start_task(&mut self, dag: NodeIndex, graph: &Dag, task: &Task, node: NodeIndex) {
+        match self.resolve(dag, graph, task, node) {
+            Err(reason) => self.fail(node, reason),
+            Ok(resolved) => {
+                let component = &self.plan.components[task.component];
+                let seen = || resolve::for_condition(component, &resolved.bindings.parameters);
+                let runs = task.condition.as_ref().map(|condition| condition.evaluate(&seen()));
+                self.nodes[node].inputs = Arc::new(resolved.bindings);
+                self.nodes[node].defaulted = Arc::new(resolved.defaulted);
+                match runs {
+                    Some(Err(reason)) => self.fail(node, format!("its condition can't be evaluated: {reason}")),
+                    Some(Ok(false)) => self.end(node, State::Skipped, Some("its condition is false".to_owned())),
+                    Some(Ok(true)) | None => match &task.iterator {
+                        Some(iterator) => self.start_loop(task, iterator, node),
+                        None => self.start_body(node),
+                    },
+                }
+            }
+        }
+    }
+
+    fn resolve(&self, dag: NodeIndex, graph: &Dag, task: &Task, node: NodeIndex) -> Result<Resolved, String> {
+        if self.nodes.len() > MAX_NODES {
+            return Err(format!("the run has more than the {MAX_NODES} tasks and iterations allowed"));
+        }
+        let id = launch::stable_id(&self.context, &self.nodes[node].id);
+        let constants = Constants {
+            context: &self.context,
+            resource_name: &self.resource_name,
+            task_name: &task.key,
+            task_id: &id,
+        };
+        let siblings = |task| self.sibling(dag, graph, task);
+        resolve::inputs(&self.plan, task, &Around { dag: &self.nodes[dag].inputs, siblings, constants: &constants })
+    }
+
+    /// Starts a node with its inputs.
+    fn start_body(&mut self, node: NodeIndex) {
+        self.nodes[node].state = State::Running;
+        if matches!(self.nodes[node].inner, Inner::Leaf) {
+            self.launches.push(node);
+        } else {
+            self.record(node);
+            self.start_dag(node);
+        }
+    }
+
+    fn start_loop(&mut self, task: &Task, iterator: &Iterator, node: NodeIndex) {
+        let plan = self.plan.clone();
+        let component = &plan.components[task.component];
+        match items(iterator, &self.nodes[node].inputs) {
+            Err(reason) => self.fail(node, reason),
+            Ok(items) => {
+                let limit = if task.parallelism == 0 { usize::MAX } else { task.parallelism };
+                let shared = shared(iterator, component, &self.nodes[node].inputs);
+                let (nodes, running) = (Vec::new(), 0);
+                let progress = LoopProgress { items, nodes, running, limit, failed: None, canceled: false, shared };
+                self.nodes[node].inner = Inner::Loop(progress);
+                self.nodes[node].state = State::Running;
+                self.record(node);
+                self.start_iterations(node, iterator);
+                self.end_loop(node);
+            }
+        }
+    }
+
+    /// Starts as many iterations as may run.
+    fn start_iterations(&mut self, node: NodeIndex, iterator: &Iterator) {
+        while !self.canceling
+            && let Inner::Loop(progress) = &mut self.nodes[node].inner
+            && progress.failed.is_none()
+            && progress.running < progress.limit
+            && let Some(item) = progress.items.get(progress.nodes.len()).cloned()
+        {
+            let index = progress.nodes.len();
+            progress.running += 1;
+            let mut inputs = progress.shared.clone();
+            let (component, id) = (self.nodes[node].component, self.nodes[node].id.iteration(index));
+            let task = self.nodes[node].task.map_or(0, |(_, task)| task);
+            let iteration = self.create(node, task, id, Some(index), component);
+            if let Inner::Loop(progress) = &mut self.nodes[node].inner {
+                progress.nodes.push(iteration);
+            }
+            let bound = if self.nodes.len() > MAX_NODES {
+                Err(format!("the run has more than the {MAX_NODES} tasks and iterations allowed"))
+            } else {
+                bind_item(iterator, &self.plan.components[component], item, &mut inputs)
+            };
+            self.nodes[iteration].defaulted = self.nodes[node].defaulted.clone();
+            self.nodes[iteration].inputs = Arc::new(inputs);
+            match bound {
+                Ok(()) => self.start_body(iteration),
+                Err(reason) => self.fail(iteration, reason),
+            }
+        }
+    }
+
+    fn iteration_ended(&mut self, node: NodeIndex, ended: NodeIndex) {
+        let why = self.failure_of(ended);
+        let canceled = self.nodes[ended].state == State::Canceled;
+        if let Inner::Loop(progress) = &mut self.nodes[node].inner {
+            progress.running -= 1;
+            progress.failed = progress.failed.take().or(why);
+            progress.canceled |= canceled;
+        }
+        let plan = self.plan.clone();
+        if let Some(iterator) = self.nodes[node].task(&plan).and_then(|task| task.iterator.as_ref()) {
+            self.start_iterations(node, iterator);
+        }
+        self.end_loop(node);
+    }
+
+    fn end_loop(&mut self, node: NodeIndex) {
+        let running = self.nodes[node].state == State::Running;
+        let Inner::Loop(progress) = &mut self.nodes[node].inner else { return };
+        let stopped = progress.failed.is_some() || self.canceling;
+        if progress.running > 0 || !running {
+            return;
+        }
+        let whole = progress.nodes.len() == progress.items.len();
+        if !whole && !stopped {
+            return;
+        }
+        if let Some(reason) = progress.failed.take() {
+            self.fail(node, reason);
+        } else if progress.canceled || !whole {
+            self.end(node, State::Canceled, Some(CANCELED.to_owned()));
+        } else {
+            let component = &self.plan.components[self.nodes[node].component];
+            let Inner::Loop(progress) = &self.nodes[node].inner else { return };
+            let iterations = progress.nodes.iter().map(|iteration| self.nodes[*iteration].outputs.as_ref());
+            let outputs = resolve::collect(component, iterations);
+            self.succeed(node, outputs);
+        }
+    }
+
+    pub(super) fn succeed(&mut self, node: NodeIndex, outputs: Bindings) {
+        self.nodes[node].outputs = Arc::new(outputs);
+        self.end(node, State::Succeeded, None);
+    }
+
+    pub(super) fn fail(&mut self, node: NodeIndex, reason: String) {
+        self.end(node, State::Failed, Some(reason));
+    }
+
+    pub(super) fn end(&mut self, node: NodeIndex, state: State, error: Option<String>) {
+        self.nodes[node].state = state;
+        self.nodes[node].error = error.map(shortened);
+        self.record(node);
+        self.ended.push_back(node);
+    }
+
+    /// Why a node that failed makes what is around it fail.
+    fn failure_of(&self, node: NodeIndex) -> Option<String> {
+        let node = &self.nodes[node];
+        if node.state != State::Failed {
+            return None;
+        }
+        let name = node.id.as_str().rsplit('/').next().unwrap_or_default();
+        Some(format!("{name} failed: {}", node.error.as_deref().unwrap_or("no reason is known")))
+    }
+
+    pub(super) fn sibling<'a>(&'a self, dag: NodeIndex, graph: &'a Dag, task: TaskIndex) -> Sibling<'a> {
+        let node = match &self.nodes[dag].inner {
+            Inner::Dag(progress) => progress.nodes[task].map(|node| &self.nodes[node]),
+            Inner::Leaf | Inner::Loop(_) => None,
+        };
+        Sibling {
+            key: &graph.tasks[task].key,
+            state: node.map_or(State::Pending, |node| node.state),
+            outputs: node.map_or(&self.nothing, |node| &node.outputs),
+            error: node.and_then(|node| node.error.as_deref()),
+        }
+    }
+
+    fn create(
+        &mut self,
+        parent: NodeIndex,
+        task: TaskIndex,
+        id: NodeId,
+        iteration: Option<usize>,
+        component: usize,
+    ) -> NodeIndex {
+        let owner = match iteration {
+            Some(_) => self.nodes[parent].task,
+            None => Some((self.nodes[parent].component, task)),
+        };
+        let inner = match &self.plan.components[component].body {
+            Body::Dag(dag) => Inner::Dag(DagProgress::new(&dag.tasks)),
+            Body::Container(_) | Body::Importer(_) => Inner::Leaf,
+        };
+        self.add(Node {
+            id,
+            parent: Some(parent),
+            component,
+            task: owner,
+            iteration,
+            state: State::Pending,
+            cached: false,
+            inputs: self.nothing.clone(),
+            defaulted: Arc::default(),
+            outputs: self.nothing.clone(),
+            error: None,
+            inner,
+        })
+    }
+}
+
+fn shortened(mut reason: String) -> String {
+    if reason.len() > MAX_ERROR {
+        let end = (0..=MAX_ERROR).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
+        reason.truncate(end);
+        reason.push('…');
+    }
+    reason
+}
+
+/// What a loop iterates over: a list, or the JSON text of one.
+fn items(iterator: &Iterator, inputs: &Bindings) -> Result<Vec<Item>, String> {
+    match iterator {
+        Iterator::Artifacts { items, .. } => {
+            let list = inputs.artifacts.get(items).map_or(&[][..], |list| list.as_slice());
+            Ok(list.iter().cloned().map(Item::Artifact).collect())
+        }
+        Iterator::Parameters { items: Items::Constant(items), .. } => {
+            Ok(items.iter().cloned().map(Item::Parameter).collect())
+        }
+        Iterator::Parameters { items: Items::Input(name), .. } => {
+            let value =
+                inputs.parameters.get(name).ok_or_else(|| format!("the list {name:?} to iterate over has no value"))?;
+            let list = match value.as_ref() {
+                Value::Array(list) => list.clone(),
+                Value::String(text) => match serde_json::from_str(text).map(normalized) {
+                    Ok(Value::Array(list)) => list,
+                    _ => return Err(format!("{name:?} is to be iterated over and is no list: {}", excerpt(text))),
+                },
+                other => {
+                    return Err(format!(
+                        "{name:?} is to be iterated over and is no list: {}",
+                        excerpt(&other.to_string())
+                    ));
+                }
+            };
+            Ok(list.into_iter().map(|item| Item::Parameter(Arc::new(item))).collect())
+        }
+    }
+}
+
+/// What each iteration gets of the loop's inputs. The list itself only if something in the loop takes it: a list of
+/// `n` items in each of `n` records would be quadratic.
+fn shared(iterator: &Iterator, component: &Component, inputs: &Bindings) -> Bindings {
+    let mut shared = inputs.clone();
+    if let Iterator::Artifacts { items, .. } = iterator {
+        let taken = |task: &Task| {
+            task.artifacts.values().any(|input| matches!(input, ArtifactInput::Input(input) if input == items))
+        };
+        if !component.dag().is_some_and(|dag| dag.tasks.iter().any(taken)) {
+            shared.artifacts.remove(items);
+        }
+    }
+    if let Iterator::Parameters { items: Items::Input(name), .. } = iterator {
+        let taken = |task: &Task| {
+            task.parameters
+                .values()
+                .any(|input| matches!(&input.source, ParameterSource::Input(input) if input == name))
+        };
+        if !component.dag().is_some_and(|dag| dag.tasks.iter().any(taken)) {
+            shared.parameters.remove(name);
+        }
+    }
+    shared
+}
+
+fn bind_item(iterator: &Iterator, component: &Component, item: Item, inputs: &mut Bindings) -> Result<(), String> {
+    match (iterator, item) {
+        (Iterator::Parameters { item: name, .. }, Item::Parameter(value)) => {
+            let declared =
+                component.inputs.parameters.get(name).filter(|_| component.dag().is_none() && !value.is_null());
+            let value = match declared {
+                Some(spec) => {
+                    convert(value, spec.parameter_type).map_err(|reason| format!("item {name:?}: {reason}"))?
+                }
+                None => value,
+            };
+            inputs.parameters.insert(name.clone(), value);
+        }
+        (Iterator::Artifacts { item: name, .. }, Item::Artifact(artifact)) => {
+            inputs.artifacts.insert(name.clone(), Arc::new(vec![artifact]));
+        }
+        _ => return Err("the item does not fit the iteration".to_owned()),
+    }
+    Ok(())
+}
