@@ -103,3 +103,6 @@ impl Plan {
         &self.spec
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -265,3 +265,6 @@ impl Run {
         index
     }
 }
+
+#[cfg(test)]
+mod tests;
