@@ -76,10 +76,6 @@ impl Run {
         if self.nodes[0].state.is_final() {
             self.finish();
         }
-        if self.canceling {
-            self.launches.clear();
-            self.cancel_leaves();
-        }
         for index in 0..self.nodes.len() {
             let node = &self.nodes[index];
             // What is launched is recorded then.
@@ -88,6 +84,11 @@ impl Run {
             if !launched && state != State::Pending && kept.get(&node.id).is_none_or(|(kept, _)| *kept != state) {
                 self.record(index);
             }
+        }
+        // A driver that knows nothing of the steps yet hears of each before it is to end it.
+        self.launch_all();
+        if self.canceling {
+            self.cancel_leaves();
         }
     }
 }

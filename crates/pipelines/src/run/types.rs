@@ -163,7 +163,7 @@ pub enum Effect {
     Execute(Box<Step>),
     /// Bring in an artifact and report [`Event::Ended`] with it.
     Import(Box<Import>),
-    /// End a step or an import; report [`Event::Ended`] with [`Outcome::Canceled`] (or what came first).
+    /// End a step or an import that was asked for before; report [`Event::Ended`] with [`Outcome::Canceled`] (or what came first).
     Cancel {
         /// The node.
         node: NodeId,
@@ -201,8 +201,8 @@ pub enum Event {
 /// How a step or an import ended, after its last retry.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// Well, with these outputs: see [`read_outputs`](crate::values::read_outputs). The content of artifacts with a
-    /// `custom_path` has been brought to their URI: tasks to come are told of the URI only.
+    /// Well, with these outputs: see [`read_outputs`](crate::values::read_outputs). The content of artifacts that still
+    /// have a `custom_path` has been brought to their URI: tasks to come are told of the URI only.
     Succeeded(Bindings),
     /// Badly.
     Failed {

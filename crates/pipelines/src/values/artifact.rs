@@ -39,7 +39,7 @@ pub struct Artifact {
     /// What the task says of it: metrics, for instance.
     #[serde(default)]
     pub metadata: Map<String, Value>,
-    /// Where the task put the content instead of the local path of `uri`; whoever ends the task brings it there.
+    /// Where the task put the content instead of the local path of `uri`, to be brought there.
     #[serde(default, alias = "custom_path", skip_serializing_if = "Option::is_none")]
     pub custom_path: Option<String>,
 }
