@@ -1,5 +1,6 @@
 //! What an attempt's environment holds besides what its template says.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -36,14 +37,26 @@ impl std::fmt::Debug for Surroundings {
     }
 }
 
-/// Variables of the server's own environment that attempts get.
+/// Variables of the server's own environment that attempts get. They find this very program last in their `PATH`, so that
+/// steps can call it without its being installed.
 pub(super) fn inherited() -> Vec<(String, String)> {
     let wanted =
         |name: &str| INHERITED.contains(&name) || INHERITED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let program = std::env::current_exe().ok();
+    let folder = program.as_deref().and_then(Path::parent).and_then(Path::to_str);
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| wanted(name))
+        .map(|(name, value)| match folder {
+            Some(folder) if name == "PATH" => (name, with_folder(&value, folder)),
+            _ => (name, value),
+        })
         .collect()
+}
+
+/// A `PATH` that holds a folder; where it does not yet, as the last.
+fn with_folder(path: &str, folder: &str) -> String {
+    if path.split(':').any(|known| known == folder) { path.to_owned() } else { format!("{path}:{folder}") }
 }
 
 impl Surroundings {
@@ -83,6 +96,12 @@ fn traceparent(trace: &str, no: i64, attempt: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_is_last_in_a_path_and_once() {
+        assert_eq!(with_folder("/usr/bin:/bin", "/opt"), "/usr/bin:/bin:/opt");
+        assert_eq!(with_folder("/opt:/bin", "/opt"), "/opt:/bin");
+    }
 
     #[test]
     fn a_traceparent_is_one() {
