@@ -5,15 +5,14 @@
 //! nothing (the empty text).
 //!
 //! Elements of a command that are JSON text `{"IfPresent": …}` or `{"Concat": […]}` are taken apart first and
-//! substituted in their leaves, so that a quote in a value can't break them. An input with only its default value is
-//! not present.
+//! substituted in their leaves, so that a quote in a value can't break them. An input with a default value is present, as
+//! in KFP since 2.17.1; before, it was not.
 
 mod scan;
 mod structure;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -36,8 +35,6 @@ pub(crate) struct Constants<'a> {
 pub(crate) struct Scope<'a> {
     pub(crate) constants: &'a Constants<'a>,
     pub(crate) inputs: &'a Bindings,
-    /// Inputs that have their default value because none was given.
-    pub(crate) defaulted: &'a BTreeSet<String>,
     pub(crate) declared: &'a Inputs,
     /// None while constants are resolved, which can't speak of outputs.
     pub(crate) outputs: Option<&'a DeclaredOutputs>,
@@ -92,11 +89,11 @@ impl Scope<'_> {
         }
     }
 
-    /// Whether an input was given a value.
+    /// Whether an input has a value, its default included.
     pub(crate) fn present(&self, name: &str) -> bool {
         let parameter = self.inputs.parameters.get(name).is_some_and(|value| !value.is_null());
         let artifact = self.inputs.artifacts.get(name).is_some_and(|list| !list.is_empty());
-        (parameter || artifact) && !self.defaulted.contains(name)
+        parameter || artifact
     }
 
     /// None where the path leads nowhere, and the text stays.

@@ -10,7 +10,6 @@ use serde_json::json;
 struct World {
     context: Context,
     inputs: Bindings,
-    defaulted: BTreeSet<String>,
     declared: Inputs,
     outputs: DeclaredOutputs,
     executor_input: Value,
@@ -25,7 +24,7 @@ fn world() -> World {
         custom_path: None,
     };
     let parameters = json!({
-        "n": 2, "f": 0.1, "s": "it's \"{{$}}\"", "b": true, "l": [1, {"a": 2}], "null": null, "default": "d",
+        "n": 2, "f": 0.1, "s": "it's \"{{$}}\"", "b": true, "l": [1, {"a": 2}], "null": null,
     });
     let optional = |parameter_type| ParameterSpec {
         parameter_type,
@@ -48,7 +47,6 @@ fn world() -> World {
             parameters: parameters.as_object().unwrap().iter().map(|(k, v)| (k.clone(), Arc::new(v.clone()))).collect(),
             artifacts: [("m".to_owned(), Arc::new(vec![artifact("m", "s3://b/m"), artifact("n", "/n")]))].into(),
         },
-        defaulted: ["default".to_owned()].into(),
         declared: Inputs {
             parameters: [("absent".to_owned(), optional(ParameterType::String))].into(),
             artifacts: [("none".to_owned(), single)].into(),
@@ -73,7 +71,6 @@ impl World {
         body(&Scope {
             constants: &constants,
             inputs: &self.inputs,
-            defaulted: &self.defaulted,
             declared: &self.declared,
             outputs: Some(&self.outputs),
             executor_input: Some(&self.executor_input),
@@ -144,7 +141,7 @@ fn structures_become_any_number_of_arguments() {
     let world = world();
     let present = r#"{"IfPresent": {"InputName": "s", "Then": ["--s", "{{$.inputs.parameters['s']}}"], "Else": "no"}}"#;
     assert_eq!(world.arguments(&["x", present]), ["x", "--s", "it's \"{{$}}\""]);
-    for name in ["absent", "null", "default", "unknown", "none"] {
+    for name in ["absent", "null", "unknown", "none"] {
         let absent = format!(r#"{{"IfPresent": {{"InputName": "{name}", "Then": "yes", "Else": ["a", "b"]}}}}"#);
         assert_eq!(world.arguments(&[&absent]), ["a", "b"], "{name}");
     }

@@ -3,8 +3,7 @@
 //! - A value that the DAG has no value for (an optional input of the pipeline that nobody gave, explicitly null) is
 //!   left out where the task's input is optional, and an error where it is not. Components with a DAG see an explicit
 //!   null instead, so that their own tasks can tell.
-//! - An input that nobody gave has its default value, for the command and for `{{$}}` alike; it is not *present* for
-//!   `IfPresent`.
+//! - An input that nobody gave has its default value, for the command, for `IfPresent` and for `{{$}}` alike.
 //! - The output of a sibling that did not succeed is no value either: a task that ignores failures before it falls back
 //!   to its default.
 //! - STRING takes everything as text; every other mismatch of types is an error. Graphs pass values on untouched, since
@@ -21,7 +20,6 @@ pub(crate) use platforms::platforms;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -41,13 +39,6 @@ pub(crate) struct Sibling<'a> {
     pub(crate) error: Option<&'a str>,
 }
 
-/// Inputs of a task, and which of them have their default for want of a value.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Resolved {
-    pub(crate) bindings: Bindings,
-    pub(crate) defaulted: BTreeSet<String>,
-}
-
 /// What a task is resolved against.
 pub(crate) struct Around<'a, S> {
     pub(crate) dag: &'a Bindings,
@@ -56,12 +47,12 @@ pub(crate) struct Around<'a, S> {
 }
 
 /// The inputs of a task whose upstream tasks have ended. The error is a sentence for the task's status.
-pub(crate) fn inputs<'a, S>(plan: &Plan, task: &Task, around: &Around<'a, S>) -> Result<Resolved, String>
+pub(crate) fn inputs<'a, S>(plan: &Plan, task: &Task, around: &Around<'a, S>) -> Result<Bindings, String>
 where
     S: Fn(TaskIndex) -> Sibling<'a>,
 {
     let component = &plan.components[task.component];
-    let mut resolved = Resolved::default();
+    let mut resolved = Bindings::default();
     let mut constants = Vec::new();
     for (name, input) in &task.parameters {
         if let ParameterSource::Constant(value) = &input.source {
@@ -76,8 +67,7 @@ where
     for (name, input, value) in constants {
         let scope = Scope {
             constants: around.constants,
-            inputs: &resolved.bindings,
-            defaulted: &resolved.defaulted,
+            inputs: &resolved,
             declared: &component.inputs,
             outputs: None,
             executor_input: None,
@@ -91,7 +81,7 @@ where
     }
     for name in &component.inherited {
         if let Some(value) = around.dag.parameters.get(name) {
-            resolved.bindings.parameters.entry(name.clone()).or_insert_with(|| value.clone());
+            resolved.parameters.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }
     artifacts(task, component, around, &mut resolved)?;
@@ -166,7 +156,7 @@ fn select(name: &str, input: &ParameterInput, value: Option<Arc<Value>>) -> Resu
 }
 
 /// Binds a value in the type that the component declares; what it does not declare serves constants only.
-fn bind(name: &str, value: Option<Arc<Value>>, component: &Component, resolved: &mut Resolved) -> Result<(), String> {
+fn bind(name: &str, value: Option<Arc<Value>>, component: &Component, resolved: &mut Bindings) -> Result<(), String> {
     let spec = component.inputs.parameters.get(name);
     let value = match value {
         Some(value) => value,
@@ -184,7 +174,7 @@ fn bind(name: &str, value: Option<Arc<Value>>, component: &Component, resolved: 
         }
         None => value,
     };
-    resolved.bindings.parameters.insert(name.to_owned(), value);
+    resolved.parameters.insert(name.to_owned(), value);
     Ok(())
 }
 
@@ -192,7 +182,7 @@ fn artifacts<'a, S>(
     task: &Task,
     component: &Component,
     around: &Around<'a, S>,
-    resolved: &mut Resolved,
+    resolved: &mut Bindings,
 ) -> Result<(), String>
 where
     S: Fn(TaskIndex) -> Sibling<'a>,
@@ -211,23 +201,23 @@ where
             }
         };
         if let Some(list) = list {
-            resolved.bindings.artifacts.insert(name.clone(), list);
+            resolved.artifacts.insert(name.clone(), list);
         }
     }
     Ok(())
 }
 
 /// Gives declared inputs that have no value their default, or says what is missing.
-fn fill(component: &Component, task: &Task, resolved: &mut Resolved) -> Result<(), String> {
+fn fill(component: &Component, task: &Task, resolved: &mut Bindings) -> Result<(), String> {
     // The item is bound in each iteration.
     let item = match &task.iterator {
         Some(Iterator::Parameters { item, .. } | Iterator::Artifacts { item, .. }) => Some(item.as_str()),
         None => None,
     };
     let missing = if matches!(component.body, Body::Dag(_)) { Missing::Null } else { Missing::Absent };
-    default_parameters(&component.inputs, missing, item, &mut resolved.bindings.parameters, &mut resolved.defaulted)?;
+    default_parameters(&component.inputs, missing, item, &mut resolved.parameters)?;
     for (name, spec) in &component.inputs.artifacts {
-        if !spec.optional && item != Some(name) && !resolved.bindings.artifacts.contains_key(name) {
+        if !spec.optional && item != Some(name) && !resolved.artifacts.contains_key(name) {
             return Err(format!("input artifact {name:?} is required and has no value"));
         }
     }
@@ -266,7 +256,6 @@ fn default_parameters(
     missing: Missing,
     item: Option<&str>,
     parameters: &mut Parameters,
-    defaulted: &mut BTreeSet<String>,
 ) -> Result<(), String> {
     for (name, spec) in &inputs.parameters {
         if item == Some(name) || parameters.contains_key(name) {
@@ -275,7 +264,6 @@ fn default_parameters(
         match &spec.default {
             Some(value) => {
                 parameters.insert(name.clone(), value.clone());
-                defaulted.insert(name.clone());
             }
             None if missing == Missing::Null || spec.optional && missing == Missing::NullIfOptional => {
                 parameters.insert(name.clone(), Arc::new(Value::Null));
@@ -315,8 +303,7 @@ pub(crate) fn arguments(plan: &Plan, arguments: Map<String, Value>) -> Result<Bi
         ));
     }
     let of_pipeline = |reason: String| format!("the pipeline's {reason}");
-    default_parameters(inputs, Missing::NullIfOptional, None, &mut bindings.parameters, &mut BTreeSet::new())
-        .map_err(of_pipeline)?;
+    default_parameters(inputs, Missing::NullIfOptional, None, &mut bindings.parameters).map_err(of_pipeline)?;
     Ok(bindings)
 }
 

@@ -11,7 +11,7 @@ use crate::ir::types::{
     ArtifactInput, Body, Component, Dag, Items, Iterator, ParameterSource, Task, TaskIndex, Trigger,
 };
 use crate::placeholders::Constants;
-use crate::resolve::{self, Around, Resolved, Sibling};
+use crate::resolve::{self, Around, Sibling};
 use crate::values::{Bindings, convert, excerpt, normalized};
 
 const CANCELED: &str = "the run was canceled";
@@ -120,10 +120,9 @@ impl Run {
             Err(reason) => self.fail(node, reason),
             Ok(resolved) => {
                 let component = &self.plan.components[task.component];
-                let seen = || resolve::for_condition(component, &resolved.bindings.parameters);
+                let seen = || resolve::for_condition(component, &resolved.parameters);
                 let runs = task.condition.as_ref().map(|condition| condition.evaluate(&seen()));
-                self.nodes[node].inputs = Arc::new(resolved.bindings);
-                self.nodes[node].defaulted = Arc::new(resolved.defaulted);
+                self.nodes[node].inputs = Arc::new(resolved);
                 match runs {
                     Some(Err(reason)) => self.fail(node, format!("its condition can't be evaluated: {reason}")),
                     Some(Ok(false)) => self.end(node, State::Skipped, Some("its condition is false".to_owned())),
@@ -136,7 +135,7 @@ impl Run {
         }
     }
 
-    fn resolve(&self, dag: NodeIndex, graph: &Dag, task: &Task, node: NodeIndex) -> Result<Resolved, String> {
+    fn resolve(&self, dag: NodeIndex, graph: &Dag, task: &Task, node: NodeIndex) -> Result<Bindings, String> {
         if self.nodes.len() > MAX_NODES {
             return Err(format!("the run has more than the {MAX_NODES} tasks and iterations allowed"));
         }
@@ -203,7 +202,6 @@ impl Run {
             } else {
                 bind_item(iterator, &self.plan.components[component], item, &mut inputs)
             };
-            self.nodes[iteration].defaulted = self.nodes[node].defaulted.clone();
             self.nodes[iteration].inputs = Arc::new(inputs);
             match bound {
                 Ok(()) => self.start_body(iteration),
@@ -315,7 +313,6 @@ impl Run {
             state: State::Pending,
             cached: false,
             inputs: self.nothing.clone(),
-            defaulted: Arc::default(),
             outputs: self.nothing.clone(),
             error: None,
             inner,

@@ -72,7 +72,6 @@ impl Leaf<'_> {
         Scope {
             constants: self.constants,
             inputs: &node.inputs,
-            defaulted: &node.defaulted,
             declared: &self.component.inputs,
             outputs,
             executor_input,

@@ -157,7 +157,6 @@ impl Run {
             state: State::Running,
             cached: false,
             inputs: Arc::new(inputs),
-            defaulted: Arc::default(),
             outputs: self.nothing.clone(),
             error: None,
             inner: Inner::Dag(DagProgress::new(tasks)),

@@ -1,6 +1,5 @@
 //! Nodes: what of the plan has come to be.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -24,7 +23,6 @@ pub(super) struct Node {
     pub(super) state: State,
     pub(super) cached: bool,
     pub(super) inputs: Arc<Bindings>,
-    pub(super) defaulted: Arc<BTreeSet<String>>,
     pub(super) outputs: Arc<Bindings>,
     pub(super) error: Option<String>,
     pub(super) inner: Inner,

@@ -138,6 +138,7 @@ fn shell(step: &Step, files: &mut Files) -> BTreeMap<String, String> {
             vec![("Output", (before + 1).to_string())]
         }
         // Without its output a task fails.
+        "comp-choose" => vec![("out", args.iter().map(|arg| format!("{arg}|")).collect())],
         "comp-silent" | "comp-fail" => vec![],
         other => panic!("the table has no component {other}"),
     };
