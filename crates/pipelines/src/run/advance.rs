@@ -7,9 +7,7 @@ use serde_json::Value;
 use super::node::{DagProgress, Inner, Item, LoopProgress, Node, NodeIndex};
 use super::types::{Effect, NodeId, State};
 use super::{MAX_ERROR, MAX_NODES, Run, launch};
-use crate::ir::types::{
-    ArtifactInput, Body, Component, Dag, Items, Iterator, ParameterSource, Task, TaskIndex, Trigger,
-};
+use crate::ir::types::{ArtifactInput, Component, Dag, Items, Iterator, ParameterSource, Task, TaskIndex, Trigger};
 use crate::placeholders::Constants;
 use crate::resolve::{self, Around, Sibling};
 use crate::values::{Bindings, convert, excerpt, normalized};
@@ -18,7 +16,7 @@ const CANCELED: &str = "the run was canceled";
 
 impl Run {
     /// Starts what waits for nothing.
-    pub(super) fn start_dag(&mut self, dag: NodeIndex) {
+    fn start_dag(&mut self, dag: NodeIndex) {
         let plan = self.plan.clone();
         let Some(graph) = plan.components[self.nodes[dag].component].dag() else { return };
         for (index, task) in graph.tasks.iter().enumerate() {
@@ -136,9 +134,6 @@ impl Run {
     }
 
     fn resolve(&self, dag: NodeIndex, graph: &Dag, task: &Task, node: NodeIndex) -> Result<Bindings, String> {
-        if self.nodes.len() > MAX_NODES {
-            return Err(format!("the run has more than the {MAX_NODES} tasks and iterations allowed"));
-        }
         let id = launch::stable_id(&self.context, &self.nodes[node].id);
         let constants = Constants {
             context: &self.context,
@@ -151,20 +146,37 @@ impl Run {
     }
 
     /// Starts a node with its inputs.
-    fn start_body(&mut self, node: NodeIndex) {
-        self.nodes[node].state = State::Running;
-        if matches!(self.nodes[node].inner, Inner::Leaf) {
+    pub(super) fn start_body(&mut self, node: NodeIndex) {
+        let plan = self.plan.clone();
+        let Some(dag) = plan.components[self.nodes[node].component].dag() else {
+            self.nodes[node].state = State::Running;
             self.launches.push(node);
-        } else {
-            self.record(node);
-            self.start_dag(node);
+            return;
+        };
+        if let Err(reason) = self.reserve(dag.tasks.len()) {
+            self.fail(node, reason);
+            return;
         }
+        self.nodes[node].inner = Inner::Dag(DagProgress::new(&dag.tasks));
+        self.nodes[node].state = State::Running;
+        self.record(node);
+        self.start_dag(node);
+    }
+
+    /// Takes room for nodes to come, before anything is made for them.
+    fn reserve(&mut self, nodes: usize) -> Result<(), String> {
+        if nodes > MAX_NODES - self.reserved {
+            return Err(format!("the run has more than the {MAX_NODES} tasks and iterations allowed"));
+        }
+        self.reserved += nodes;
+        Ok(())
     }
 
     fn start_loop(&mut self, task: &Task, iterator: &Iterator, node: NodeIndex) {
         let plan = self.plan.clone();
         let component = &plan.components[task.component];
-        match items(iterator, &self.nodes[node].inputs) {
+        let items = items(iterator, &self.nodes[node].inputs);
+        match items.and_then(|items| self.reserve(items.len()).map(|()| items)) {
             Err(reason) => self.fail(node, reason),
             Ok(items) => {
                 let limit = if task.parallelism == 0 { usize::MAX } else { task.parallelism };
@@ -197,11 +209,7 @@ impl Run {
             if let Inner::Loop(progress) = &mut self.nodes[node].inner {
                 progress.nodes.push(iteration);
             }
-            let bound = if self.nodes.len() > MAX_NODES {
-                Err(format!("the run has more than the {MAX_NODES} tasks and iterations allowed"))
-            } else {
-                bind_item(iterator, &self.plan.components[component], item, &mut inputs)
-            };
+            let bound = bind_item(iterator, &self.plan.components[component], item, &mut inputs);
             self.nodes[iteration].inputs = Arc::new(inputs);
             match bound {
                 Ok(()) => self.start_body(iteration),
@@ -300,10 +308,6 @@ impl Run {
             Some(_) => self.nodes[parent].task,
             None => Some((self.nodes[parent].component, task)),
         };
-        let inner = match &self.plan.components[component].body {
-            Body::Dag(dag) => Inner::Dag(DagProgress::new(&dag.tasks)),
-            Body::Container(_) | Body::Importer(_) => Inner::Leaf,
-        };
         self.add(Node {
             id,
             parent: Some(parent),
@@ -315,7 +319,7 @@ impl Run {
             inputs: self.nothing.clone(),
             outputs: self.nothing.clone(),
             error: None,
-            inner,
+            inner: Inner::Leaf,
         })
     }
 }

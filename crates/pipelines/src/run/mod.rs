@@ -38,7 +38,7 @@ use serde_json::{Map, Value};
 use crate::ir::Plan;
 use crate::resolve;
 use crate::values::Bindings;
-use node::{DagProgress, Inner, Node, NodeIndex};
+use node::{Inner, Node, NodeIndex};
 
 /// Nodes of a run; a task beyond them fails.
 pub const MAX_NODES: usize = 200_000;
@@ -54,6 +54,8 @@ pub struct Run {
     nodes: Vec<Node>,
     index: HashMap<NodeId, NodeIndex>,
     sequence: u64,
+    /// Nodes that there are or may come to be.
+    reserved: usize,
     canceling: bool,
     canceled_at: Option<u64>,
     /// Nodes that have ended and whose parents do not know yet.
@@ -133,6 +135,7 @@ impl Run {
             nodes: Vec::new(),
             index: HashMap::new(),
             sequence: 0,
+            reserved: 0,
             canceling: false,
             canceled_at: None,
             ended: VecDeque::new(),
@@ -146,23 +149,20 @@ impl Run {
 
     fn begin(&mut self, arguments: Map<String, Value>) -> Result<()> {
         let inputs = resolve::arguments(&self.plan, arguments).map_err(Error::bad_request)?;
-        let plan = self.plan.clone();
-        let tasks = plan.components[plan.root].dag().map_or(&[][..], |dag| &dag.tasks);
         self.add(Node {
             id: NodeId::root(),
             parent: None,
-            component: plan.root,
+            component: self.plan.root,
             task: None,
             iteration: None,
-            state: State::Running,
+            state: State::Pending,
             cached: false,
             inputs: Arc::new(inputs),
             outputs: self.nothing.clone(),
             error: None,
-            inner: Inner::Dag(DagProgress::new(tasks)),
+            inner: Inner::Leaf,
         });
-        self.record(0);
-        self.start_dag(0);
+        self.start_body(0);
         self.settle();
         Ok(())
     }

@@ -30,7 +30,7 @@ pub(super) struct Node {
 
 #[derive(Debug)]
 pub(super) enum Inner {
-    /// Runs or imports something.
+    /// Nothing yet, or nothing ever: what runs a command or imports.
     Leaf,
     Dag(DagProgress),
     Loop(LoopProgress),

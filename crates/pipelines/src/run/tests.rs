@@ -216,6 +216,34 @@ fn exit_tasks_do_not_run_when_a_run_is_canceled() {
 }
 
 #[test]
+fn runs_do_not_grow_without_bounds() {
+    let each = |component: &str, items: usize| {
+        task(
+            component,
+            json!({"parameterIterator": {"items": {"raw": Value::from_iter(0..items).to_string()}, "itemInput": "x"}}),
+        )
+    };
+    let over = |nodes: &BTreeMap<String, (State, String)>, node: &str| {
+        assert_eq!(nodes[node].0, State::Failed);
+        assert!(nodes[node].1.contains("more than the 200000 tasks and iterations"), "{}", nodes[node].1);
+    };
+    let nodes = outcome(plan(json!({"each": each("comp-leaf", MAX_NODES)}), json!({})), json!({}));
+    over(&nodes, "root/each");
+    assert_eq!(nodes.len(), 2);
+    // A graph of many tasks in each of many iterations.
+    let many = (0..1000).map(|at| (format!("t{at}"), task("comp-leaf", json!({}))));
+    let wide = json!({
+        "dag": {"tasks": Value::Object(many.collect())},
+        "inputDefinitions": {"parameters": {"x": {"parameterType": "STRING", "isOptional": true}}},
+    });
+    let wide = plan(json!({"each": each("comp-wide", 300)}), json!({"comp-wide": wide}));
+    let mut run = Run::new(wide, Context { run_id: "r".into(), ..Context::default() });
+    run.begin(Map::new()).unwrap();
+    assert_eq!(run.nodes.len(), 302 + 199 * 1000);
+    assert_eq!(run.nodes[1].state, State::Running, "what started before goes on");
+}
+
+#[test]
 fn waits_between_attempts_grow_to_a_limit() {
     use std::time::Duration;
     let policy = RetryPolicy {
