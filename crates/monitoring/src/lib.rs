@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod bands;
+pub mod drift;
 mod prediction_id;
 pub mod profiles;
 pub mod records;
