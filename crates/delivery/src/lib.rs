@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
 
+pub mod gateway;
 pub mod rollouts;
 pub mod routes;

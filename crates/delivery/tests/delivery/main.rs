@@ -1,0 +1,4 @@
+//! The gateway between real sockets.
+
+mod gateway;
+mod rig;
