@@ -60,6 +60,8 @@ impl Text {
 
 /// An expression that must match the whole text, as Envoy takes them.
 pub(super) fn whole(regex: &str, field: &str, errors: &mut Vec<FieldError>) -> Option<Regex> {
+    // By itself first: `a)|(b` would be one only between the parentheses.
+    part(regex, field, errors)?;
     build(&format!("^(?:{regex})$"), regex, field, errors)
 }
 

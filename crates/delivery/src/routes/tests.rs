@@ -185,6 +185,9 @@ fn faults_name_their_fields() {
         ]
     );
     assert_eq!(faults(json!({"http": vec![json!({}); 10_001]})).len(), 1);
+    let escaping =
+        json!({"http": [{"match": [{"uri": {"regex": "a)|(b"}}], "route": [{"destination": {"host": "h"}}]}]});
+    assert_eq!(faults(escaping).len(), 1);
 }
 
 #[test]
