@@ -21,6 +21,7 @@
 mod advance;
 mod fingerprint;
 mod launch;
+mod loops;
 mod node;
 mod replay;
 mod types;
