@@ -330,3 +330,6 @@ fn final_status(of: &Sibling<'_>, constants: &Constants<'_>) -> Value {
         "error": error,
     })
 }
+
+#[cfg(test)]
+mod tests;
