@@ -1,0 +1,111 @@
+//! What operators want to know of models, as metrics of Prometheus.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// From a tree to a large batch, in seconds.
+const BUCKETS: [f64; 14] =
+    [0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    model: String,
+    version: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    model: String,
+    version: u64,
+    outcome: &'static str,
+}
+
+/// The metrics of all models.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    requests: Family<Outcome, Counter>,
+    rows: Family<Labels, Counter>,
+    seconds: Family<Labels, Histogram, fn() -> Histogram>,
+    memory: Family<Labels, Gauge>,
+    load: Family<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>,
+}
+
+/// The metrics of one version, found once.
+#[derive(Debug)]
+pub(crate) struct OfVersion {
+    answered: Counter,
+    failed: Counter,
+    refused: Counter,
+    rows: Counter,
+    seconds: Histogram,
+    memory: Gauge,
+    load: Gauge<f64, std::sync::atomic::AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            requests: Family::default(),
+            rows: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            memory: Family::default(),
+            load: Family::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Names them all.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("mcplane_inference_requests", "Requests for inference, by outcome", self.requests.clone());
+        registry.register("mcplane_inference_rows", "Rows answered", self.rows.clone());
+        registry.register("mcplane_inference_seconds", "Time within the model", self.seconds.clone());
+        registry.register("mcplane_model_memory_bytes", "Memory of a loaded model", self.memory.clone());
+        registry.register("mcplane_model_load_seconds", "Time to load and warm a model", self.load.clone());
+    }
+
+    pub(crate) fn of_version(&self, model: &str, version: u64) -> OfVersion {
+        let labels = Labels { model: model.to_owned(), version };
+        let requests = |outcome| self.requests.get_or_create_owned(&Outcome { model: model.to_owned(), version, outcome });
+        OfVersion {
+            answered: requests("answered"),
+            failed: requests("failed"),
+            refused: requests("refused"),
+            rows: self.rows.get_or_create_owned(&labels),
+            seconds: self.seconds.get_or_create_owned(&labels),
+            memory: self.memory.get_or_create_owned(&labels),
+            load: self.load.get_or_create_owned(&labels),
+        }
+    }
+}
+
+impl OfVersion {
+    pub(crate) fn answered(&self, well: bool, rows: usize, took: Duration) {
+        if well {
+            self.answered.inc();
+            self.rows.inc_by(rows as u64);
+            self.seconds.observe(took.as_secs_f64());
+        } else {
+            self.failed.inc();
+        }
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused.inc();
+    }
+
+    pub(crate) fn loaded(&self, bytes: usize, took: Duration) {
+        self.memory.inc_by(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.load.set(took.as_secs_f64());
+    }
+
+    pub(crate) fn unloaded(&self, bytes: usize) {
+        self.memory.dec_by(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,3 @@
+//! The whole crate from outside.
+
+mod engine;
