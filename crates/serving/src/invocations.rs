@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::engine::TensorSpec;
 use crate::oip::{Mistake, nested, write_string};
-use crate::tensor::{Data, Datatype, Tensor, elements};
+use crate::tensor::{Data, Tensor, elements};
 
 /// A table as it was sent.
 #[derive(Debug, Default)]
@@ -29,7 +29,8 @@ pub(crate) fn decode(body: &[u8], is_csv: bool, specs: &[TensorSpec]) -> Result<
     if is_csv {
         return from_table(&csv(body)?, specs);
     }
-    let body: Map<String, Value> = serde_json::from_slice(body).map_err(|error| format!("the body is no JSON object: {error}"))?;
+    let body: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|error| format!("the body is no JSON object: {error}"))?;
     let keys = ["dataframe_split", "dataframe_records", "instances", "inputs"];
     let mut given = keys.iter().filter_map(|key| body.get(*key).map(|value| (*key, value)));
     let (Some((key, value)), None) = (given.next(), given.next()) else {
@@ -56,7 +57,8 @@ pub(crate) fn decode(body: &[u8], is_csv: bool, specs: &[TensorSpec]) -> Result<
 fn split(value: &Value) -> Result<Table, Mistake> {
     let wrong = || "dataframe_split must be an object with columns and data".to_owned();
     let rows = value.get("data").and_then(Value::as_array).ok_or_else(wrong)?;
-    let rows: Vec<Vec<Value>> = rows.iter().map(|row| row.as_array().cloned().ok_or_else(wrong)).collect::<Result<_, _>>()?;
+    let rows: Vec<Vec<Value>> =
+        rows.iter().map(|row| row.as_array().cloned().ok_or_else(wrong)).collect::<Result<_, _>>()?;
     let columns = match value.get("columns") {
         None => (0..rows.first().map_or(0, Vec::len)).map(|index| index.to_string()).collect(),
         Some(columns) => columns.as_array().ok_or_else(wrong)?.iter().map(name).collect(),
@@ -76,13 +78,17 @@ fn records(value: &Value) -> Result<Table, Mistake> {
     let all: Vec<_> = all.iter().map(|row| row.as_object().ok_or_else(wrong)).collect::<Result<_, _>>()?;
     let columns: Vec<String> = all.first().map(|row| row.keys().cloned().collect()).unwrap_or_default();
     let cell = |row: &Map<String, Value>, column: &String| row.get(column).cloned().unwrap_or(Value::Null);
-    Ok(Table { rows: all.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect()).collect(), columns })
+    Ok(Table {
+        rows: all.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect()).collect(),
+        columns,
+    })
 }
 
 /// Comma-separated values with a head, quoted as RFC 4180 says.
 fn csv(body: &[u8]) -> Result<Table, Mistake> {
     let text = std::str::from_utf8(body).map_err(|_| "the body is not UTF-8".to_owned())?;
-    let (mut lines, mut line, mut field, mut quoted, mut started) = (Vec::new(), Vec::new(), String::new(), false, false);
+    let (mut lines, mut line, mut field, mut quoted, mut started) =
+        (Vec::new(), Vec::new(), String::new(), false, false);
     let mut characters = text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable();
     while let Some(character) = characters.next() {
         match character {
@@ -123,7 +129,8 @@ fn from_table(table: &Table, specs: &[TensorSpec]) -> Result<Vec<Tensor>, Mistak
     if let Some((index, row)) = table.rows.iter().enumerate().find(|(_, row)| row.len() != table.columns.len()) {
         return Err(format!("row {index} has {} cells for {} columns", row.len(), table.columns.len()));
     }
-    let places: HashMap<&str, usize> = table.columns.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
+    let places: HashMap<&str, usize> =
+        table.columns.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
     if let [spec] = specs
         && !places.contains_key(spec.name.as_str())
     {
@@ -151,7 +158,8 @@ fn from_lists(value: &Value, spec: &TensorSpec) -> Result<Tensor, Mistake> {
     }
     // A list of numbers is a column where a model wants rows of one.
     let mut cells = Vec::new();
-    leaves(value, &shape, &mut cells).map_err(|()| format!("input {:?}: lists of one level differ in length", spec.name))?;
+    leaves(value, &shape, &mut cells)
+        .map_err(|()| format!("input {:?}: lists of one level differ in length", spec.name))?;
     if shape.len() + 1 == spec.shape.len() && spec.shape.last() == Some(&Some(1)) {
         shape.push(1);
     }
@@ -160,7 +168,9 @@ fn from_lists(value: &Value, spec: &TensorSpec) -> Result<Tensor, Mistake> {
 
 fn leaves<'a>(value: &'a Value, shape: &[usize], all: &mut Vec<&'a Value>) -> Result<(), ()> {
     match (value, shape) {
-        (Value::Array(list), [length, inner @ ..]) if list.len() == *length => list.iter().try_for_each(|one| leaves(one, inner, all)),
+        (Value::Array(list), [length, inner @ ..]) if list.len() == *length => {
+            list.iter().try_for_each(|one| leaves(one, inner, all))
+        }
         (Value::Array(_), _) | (_, [_, ..]) => Err(()),
         (value, []) => {
             all.push(value);
@@ -169,7 +179,11 @@ fn leaves<'a>(value: &'a Value, shape: &[usize], all: &mut Vec<&'a Value>) -> Re
     }
 }
 
-fn checked<'a>(spec: &TensorSpec, shape: Vec<usize>, cells: impl Iterator<Item = &'a Value>) -> Result<Tensor, Mistake> {
+fn checked<'a>(
+    spec: &TensorSpec,
+    shape: Vec<usize>,
+    cells: impl Iterator<Item = &'a Value>,
+) -> Result<Tensor, Mistake> {
     let count = elements(&shape).ok_or_else(|| format!("input {:?}: there are too many elements", spec.name))?;
     let mut data = Data::with_capacity(spec.datatype, count);
     for (index, cell) in cells.enumerate() {
@@ -247,6 +261,7 @@ pub(crate) fn encode(specs: &[TensorSpec], tensors: &[Tensor]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Datatype;
 
     fn spec(name: &str, datatype: Datatype, shape: &[Option<usize>]) -> TensorSpec {
         TensorSpec { name: name.to_owned(), datatype, shape: shape.to_vec(), labels: Vec::new() }
@@ -309,6 +324,10 @@ mod tests {
         }
         assert!(decode(b"", true, &matrix()).unwrap_err().contains("no head"));
         assert!(decode(b"a,b\n1,\"2", true, &matrix()).unwrap_err().contains("not closed"));
-        assert!(decode(br#"{"dataframe_split":{"columns":["x"],"data":[[1]]}}"#, false, &columns()).unwrap_err().contains("column \"age\" is missing"));
+        assert!(
+            decode(br#"{"dataframe_split":{"columns":["x"],"data":[[1]]}}"#, false, &columns())
+                .unwrap_err()
+                .contains("column \"age\" is missing")
+        );
     }
 }

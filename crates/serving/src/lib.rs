@@ -1,4 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 pub mod engine;
+pub mod http;
+mod invocations;
+mod metrics;
+pub mod models;
+pub mod oip;
 pub mod tensor;
+
+pub use metrics::Metrics;

@@ -72,7 +72,8 @@ impl Metrics {
 
     pub(crate) fn of_version(&self, model: &str, version: u64) -> OfVersion {
         let labels = Labels { model: model.to_owned(), version };
-        let requests = |outcome| self.requests.get_or_create_owned(&Outcome { model: model.to_owned(), version, outcome });
+        let requests =
+            |outcome| self.requests.get_or_create_owned(&Outcome { model: model.to_owned(), version, outcome });
         OfVersion {
             answered: requests("answered"),
             failed: requests("failed"),

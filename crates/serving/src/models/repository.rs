@@ -58,7 +58,9 @@ impl Repository {
     /// `BadRequest` when the name or the content is no good.
     pub fn load(&self, name: &str, version: Version, content: &[u8]) -> Result<Arc<Loaded>> {
         if name.is_empty() || name.len() > MAX_NAME || name.contains(['/', '?', '#']) || version == 0 {
-            let message = format!("{name:?} with version {version} is no name of a model: versions begin with 1, names have no slash");
+            let message = format!(
+                "{name:?} with version {version} is no name of a model: versions begin with 1, names have no slash"
+            );
             return Err(Error::BadRequest(message));
         }
         let started = Instant::now();
@@ -116,9 +118,10 @@ impl Repository {
         };
         match state {
             Some(State::Ready(loaded)) => Ok(loaded.clone()),
-            Some(State::Failed(reason)) => {
-                Err(Error::Unavailable { message: format!("model {name:?} could not be loaded: {reason}"), source: None })
-            }
+            Some(State::Failed(reason)) => Err(Error::Unavailable {
+                message: format!("model {name:?} could not be loaded: {reason}"),
+                source: None,
+            }),
             None => {
                 let version = version.unwrap_or_default();
                 Err(Error::Missing(format!("model {name:?} has no version {version}; it has {:?}", versions.keys())))

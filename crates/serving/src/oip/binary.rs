@@ -13,7 +13,8 @@ pub(super) fn tensor(name: &str, datatype: Datatype, shape: Vec<usize>, raw: &By
     let data = match datatype.size() {
         Some(size) if Some(raw.len()) == count.checked_mul(size) => from_raw(datatype, raw).map_err(of_input)?,
         Some(size) => {
-            let message = format!("shape {shape:?} of {datatype} takes {} bytes, but there are {}", count * size, raw.len());
+            let message =
+                format!("shape {shape:?} of {datatype} takes {} bytes, but there are {}", count * size, raw.len());
             return Err(of_input(message));
         }
         None => Data::Bytes(strings(raw, count).map_err(of_input)?),
@@ -29,7 +30,10 @@ fn strings(raw: &Bytes, count: usize) -> Result<Vec<Bytes>, Mistake> {
     while at < raw.len() {
         let length = raw[at..].first_chunk::<4>().ok_or_else(short)?;
         let start = at + 4;
-        let end = start.checked_add(u32::from_le_bytes(*length) as usize).filter(|&end| end <= raw.len()).ok_or_else(short)?;
+        let end = start
+            .checked_add(u32::from_le_bytes(*length) as usize)
+            .filter(|&end| end <= raw.len())
+            .ok_or_else(short)?;
         if all.len() == count {
             return Err(format!("the bytes have more than {count} strings"));
         }

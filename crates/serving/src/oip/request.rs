@@ -87,7 +87,8 @@ pub fn decode(
     let json_length = json_length.unwrap_or(body.len());
     let too_long = || format!("the header says {json_length} bytes of JSON, but the body has {}", body.len());
     let json = body.get(..json_length).ok_or_else(too_long)?;
-    let parsed: Body<'_> = serde_json::from_slice(json).map_err(|error| format!("the body is no request for inference: {error}"))?;
+    let parsed: Body<'_> =
+        serde_json::from_slice(json).map_err(|error| format!("the body is no request for inference: {error}"))?;
 
     let mut tensors: Vec<Option<Tensor>> = vec![None; inputs.len()];
     let mut at = json_length;
@@ -105,7 +106,9 @@ pub fn decode(
     if at != body.len() {
         return Err(format!("{} bytes behind the JSON belong to no input", body.len() - at));
     }
-    let missing = |(spec, tensor): (&TensorSpec, Option<Tensor>)| tensor.ok_or_else(|| format!("input {:?} is missing", spec.name));
+    let missing = |(spec, tensor): (&TensorSpec, Option<Tensor>)| {
+        tensor.ok_or_else(|| format!("input {:?} is missing", spec.name))
+    };
     let tensors = inputs.iter().zip(tensors).map(missing).collect::<Result<_, _>>()?;
 
     let binary = parsed.parameters.as_ref().and_then(|parameters| parameters.binary_data_output).unwrap_or(false);
@@ -133,7 +136,8 @@ impl Input<'_> {
         match (size, self.data) {
             (None, Some(data)) => scan::tensor(name, datatype, shape, data.get()),
             (Some(size), None) => {
-                let end = usize::try_from(size).ok().and_then(|size| at.checked_add(size)).filter(|&end| end <= body.len());
+                let end =
+                    usize::try_from(size).ok().and_then(|size| at.checked_add(size)).filter(|&end| end <= body.len());
                 let end = end.ok_or_else(|| format!("input {name:?}: the body ends before its {size} bytes"))?;
                 let raw = body.slice(*at..end);
                 *at = end;
@@ -148,7 +152,8 @@ impl Input<'_> {
 impl Output<'_> {
     fn wanted(&self, outputs: &[TensorSpec], binary: bool) -> Result<Wanted, Mistake> {
         let name = self.name.as_ref();
-        let output = outputs.iter().position(|spec| spec.name == name).ok_or_else(|| unknown("output", name, outputs))?;
+        let output =
+            outputs.iter().position(|spec| spec.name == name).ok_or_else(|| unknown("output", name, outputs))?;
         let parameters = self.parameters.as_ref();
         if parameters.is_some_and(|parameters| parameters.classification.is_some()) {
             return Err(format!("output {name:?}: classification is not supported; ask for the scores"));

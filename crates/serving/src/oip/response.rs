@@ -1,8 +1,8 @@
 //! Answers to requests for inference.
 
+use super::binary;
 use super::request::Wanted;
 use super::text::{flat, write_string};
-use super::binary;
 use crate::engine::TensorSpec;
 use crate::tensor::Tensor;
 
@@ -38,11 +38,15 @@ pub fn encode(
         let (spec, tensor) = (&specs[*output], &tensors[*output]);
         json.extend_from_slice(if index > 0 { b",{\"name\":" } else { b"{\"name\":" });
         write_string(&spec.name, &mut json);
-        json.extend_from_slice(format!(",\"datatype\":\"{}\",\"shape\":{:?},", tensor.datatype(), tensor.shape()).as_bytes());
+        json.extend_from_slice(
+            format!(",\"datatype\":\"{}\",\"shape\":{:?},", tensor.datatype(), tensor.shape()).as_bytes(),
+        );
         if *binary {
             let before = raw.len();
             binary::write(tensor.data(), &mut raw);
-            json.extend_from_slice(format!("\"parameters\":{{\"binary_data_size\":{}}}}}", raw.len() - before).as_bytes());
+            json.extend_from_slice(
+                format!("\"parameters\":{{\"binary_data_size\":{}}}}}", raw.len() - before).as_bytes(),
+            );
         } else {
             json.extend_from_slice(b"\"data\":[");
             flat(tensor.data(), &mut json);

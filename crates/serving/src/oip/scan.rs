@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Mistake;
-use crate::tensor::{Data, Datatype, MAX_RANK, Tensor, elements, f32_to_f16, f32_to_bf16};
+use crate::tensor::{Data, Datatype, MAX_RANK, Tensor, elements, f32_to_bf16, f32_to_f16};
 
 /// An element as it stands in the text.
 #[derive(Debug, Clone, Copy)]
@@ -148,7 +148,8 @@ fn integer<T: std::str::FromStr + TryFrom<i64>>(token: &str, datatype: &str) -> 
         return Ok(value);
     }
     // Not all languages tell 1 from 1.0 when they write JSON; what is whole and exact is meant as an integer.
-    let whole = token.parse::<f64>().ok().filter(|value| value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0);
+    let whole =
+        token.parse::<f64>().ok().filter(|value| value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0);
     let value = whole.filter(|_| token.contains(['.', 'e', 'E'])).and_then(|value| T::try_from(value as i64).ok());
     value.ok_or_else(|| format!("{} is no {datatype}", shown(token)))
 }
@@ -186,7 +187,11 @@ fn half(token: &str, datatype: &str, narrow: fn(f32) -> u16, infinite: u16) -> R
     }
     let value: f32 = token.parse().map_err(|_| format!("{} is no {datatype}", shown(token)))?;
     let bits = narrow(value);
-    if bits & 0x7fff == infinite { Err(format!("{} is out of the range of {datatype}", shown(token))) } else { Ok(bits) }
+    if bits & 0x7fff == infinite {
+        Err(format!("{} is out of the range of {datatype}", shown(token)))
+    } else {
+        Ok(bits)
+    }
 }
 
 fn bytes(token: &str) -> Result<Bytes, Mistake> {
@@ -195,6 +200,7 @@ fn bytes(token: &str) -> Result<Bytes, Mistake> {
     if !plain.contains('\\') {
         return Ok(Bytes::copy_from_slice(plain.as_bytes()));
     }
-    let text: String = serde_json::from_str(token).map_err(|error| format!("{} is no string: {error}", shown(token)))?;
+    let text: String =
+        serde_json::from_str(token).map_err(|error| format!("{} is no string: {error}", shown(token)))?;
     Ok(Bytes::from(text))
 }

@@ -112,7 +112,9 @@ fn requests_must_fit_the_model() {
     let ask = |body: &str| decode(&Bytes::from(body.to_owned()), None, &inputs, &outputs);
     let a = r#"{"name":"a","datatype":"FP32","shape":[1],"data":[1]}"#;
     let b = r#"{"name":"b","datatype":"INT64","shape":[1],"data":[2]}"#;
-    let good = ask(&format!(r#"{{"id":"7","inputs":[{b},{a}],"outputs":[{{"name":"z","parameters":{{"binary_data":true}}}},{{"name":"y"}}]}}"#));
+    let good = ask(&format!(
+        r#"{{"id":"7","inputs":[{b},{a}],"outputs":[{{"name":"z","parameters":{{"binary_data":true}}}},{{"name":"y"}}]}}"#
+    ));
     let good = good.unwrap();
     assert_eq!(good.id.as_deref(), Some("7"));
     assert_eq!(good.inputs[0].data(), &Data::F32(vec![1.0]));
@@ -122,7 +124,10 @@ fn requests_must_fit_the_model() {
     for (body, message) in [
         (format!(r#"{{"inputs":[{a}]}}"#), "input \"b\" is missing"),
         (format!(r#"{{"inputs":[{a},{a},{b}]}}"#), "given twice"),
-        (r#"{"inputs":[{"name":"c","datatype":"FP32","shape":[1],"data":[1]}]}"#.to_owned(), "no input \"c\"; it has [\"a\", \"b\"]"),
+        (
+            r#"{"inputs":[{"name":"c","datatype":"FP32","shape":[1],"data":[1]}]}"#.to_owned(),
+            "no input \"c\"; it has [\"a\", \"b\"]",
+        ),
         (format!(r#"{{"inputs":[{a},{b}],"outputs":[{{"name":"w"}}]}}"#), "no output \"w\""),
         (r#"{"inputs":[{"name":"a","datatype":"FP33","shape":[1],"data":[1]}]}"#.to_owned(), "no datatype \"FP33\""),
         (r#"{"inputs":[{"name":"a","datatype":"FP64","shape":[1],"data":[1]}]}"#.to_owned(), "must be FP32, got FP64"),
@@ -144,7 +149,9 @@ fn binary_tensors_lie_behind_the_json() {
     let data = [1, 0, 0, 0, 255, 255, 255, 255];
     assert_eq!(raw(json, &data, json.len(), Datatype::Int32), Ok(Data::I32(vec![1, -1])));
     assert!(raw(json, &data[..7], json.len(), Datatype::Int32).unwrap_err().contains("ends before its 8 bytes"));
-    assert!(raw(json, &[&data[..], &[0]].concat(), json.len(), Datatype::Int32).unwrap_err().contains("1 bytes behind"));
+    assert!(
+        raw(json, &[&data[..], &[0]].concat(), json.len(), Datatype::Int32).unwrap_err().contains("1 bytes behind")
+    );
     assert!(raw(json, &data, json.len() + 9, Datatype::Int32).unwrap_err().contains("but the body has"));
     let odd = json.replace("[2]", "[3]");
     assert!(raw(&odd, &data, odd.len(), Datatype::Int32).unwrap_err().contains("takes 12 bytes"));
@@ -154,7 +161,9 @@ fn binary_tensors_lie_behind_the_json() {
     let json = r#"{"inputs":[{"name":"x","datatype":"BYTES","shape":[2],"parameters":{"binary_data_size":9}}]}"#;
     let texts = Data::Bytes(vec![Bytes::from("a"), Bytes::new()]);
     assert_eq!(raw(json, b"\x01\0\0\0a\0\0\0\0", json.len(), Datatype::Bytes), Ok(texts));
-    assert!(raw(json, b"\x01\0\0\0a\xff\xff\xff\xff", json.len(), Datatype::Bytes).unwrap_err().contains("end before 2"));
+    assert!(
+        raw(json, b"\x01\0\0\0a\xff\xff\xff\xff", json.len(), Datatype::Bytes).unwrap_err().contains("end before 2")
+    );
 }
 
 #[test]

@@ -53,7 +53,9 @@ fn range(data: &Data, range: std::ops::Range<usize>, to: &mut Vec<u8>) {
         Data::Bf16(values) => joined(&values[range], to, |value, to| single(&bf16_to_f32(*value), to)),
         Data::F32(values) => joined(&values[range], to, single),
         Data::F64(values) => joined(&values[range], to, double),
-        Data::Bytes(values) => joined(&values[range], to, |value, to| write_string(&String::from_utf8_lossy(value), to)),
+        Data::Bytes(values) => {
+            joined(&values[range], to, |value, to| write_string(&String::from_utf8_lossy(value), to))
+        }
     }
 }
 

@@ -142,6 +142,7 @@ impl Data {
     }
 
     /// The elements at some places, each of which must exist.
+    #[expect(clippy::clone_on_copy, reason = "strings are cloned by the same expression")]
     pub(crate) fn pick(&self, places: impl Iterator<Item = usize>) -> Self {
         map!(self, values => places.map(|place| values[place].clone()).collect())
     }

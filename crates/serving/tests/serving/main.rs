@@ -1,3 +1,6 @@
 //! The whole crate from outside.
 
+mod clients;
 mod engine;
+mod http;
+mod models;

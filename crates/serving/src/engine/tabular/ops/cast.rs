@@ -53,7 +53,6 @@ macro_rules! numbers {
 }
 
 /// Elements as another type: floating point loses its fraction, and what is out of range the nearest there is.
-#[expect(clippy::unnecessary_cast, reason = "one macro for all types")]
 pub(crate) fn cast(data: &Data, to: Datatype) -> Fault<Data> {
     Ok(match data {
         Data::Bool(values) => numbers!(values.iter().map(|&value| u8::from(value)), to, value => 0),

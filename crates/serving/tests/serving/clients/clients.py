@@ -1,0 +1,110 @@
+"""What people do with their own clients: metadata, inference in JSON and bytes, mistakes."""
+
+import sys
+
+import httpx
+import numpy as np
+import tritonclient.http as triton
+from open_inference.openapi.client import OpenInferenceClient
+from open_inference.openapi.errors import BadRequestError, NotFoundError
+from open_inference.openapi.types.inference_request import InferenceRequest
+from open_inference.openapi.types.request_input import RequestInput
+from tritonclient.utils import InferenceServerException
+
+ADDRESS = sys.argv[1]
+ROWS = np.linspace(-2, 2, 18, dtype=np.float32).reshape(3, 6)
+
+
+def refused(call, words):
+    try:
+        call()
+    except InferenceServerException as error:
+        assert words in error.message(), error
+    else:
+        raise AssertionError(f"not refused: {words}")
+
+
+def tritonclient():
+    client = triton.InferenceServerClient(ADDRESS)
+    assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("forest")
+    assert client.is_model_ready("forest", "1") and not client.is_model_ready("forest", "9")
+    assert client.get_server_metadata()["name"] == "mcplane"
+    metadata = client.get_model_metadata("forest")
+    assert metadata["inputs"] == [{"name": "X", "datatype": "FP32", "shape": [-1, 6]}], metadata
+    assert [one["name"] for one in client.get_model_repository_index()] == ["columns", "forest"]
+    names = [one["name"] for one in metadata["outputs"]]
+    answers = []
+    for binary, packed in [(True, None), (False, None), (True, "gzip"), (False, "deflate")]:
+        given = triton.InferInput("X", list(ROWS.shape), "FP32")
+        given.set_data_from_numpy(ROWS, binary_data=binary)
+        wanted = [triton.InferRequestedOutput(name, binary_data=binary) for name in names]
+        answer = client.infer("forest", [given], outputs=wanted, request_id="r", request_compression_algorithm=packed)
+        assert answer.get_response()["id"] == "r"
+        answers.append([answer.as_numpy(name) for name in names])
+    for labels, scores in answers:
+        assert [one.decode() if isinstance(one, bytes) else one for one in labels] == [
+            one.decode() for one in answers[0][0]
+        ]
+        assert scores.dtype == np.float32 and np.array_equal(scores, answers[0][1]), scores
+    columns = []
+    for name, value in [("age", np.array([[30.5], [np.nan]], np.float32)), ("pay", np.ones((2, 1), np.float32)),
+                        ("city", np.array([["Oslo"], ["São Paulo"]], object)), ("grade", np.array([[1], [4]], np.int64))]:
+        kind = {"city": "BYTES", "grade": "INT64"}.get(name, "FP32")
+        columns.append(triton.InferInput(name, [2, 1], kind))
+        columns[-1].set_data_from_numpy(value)
+    answer = client.infer("columns", columns)
+    assert answer.get_response()["model_version"] == "3"
+
+    def one(shape, kind, value):
+        given = triton.InferInput("X", shape, kind)
+        given.set_data_from_numpy(value)
+        return lambda: client.infer("forest", [given])
+
+    refused(one([1, 5], "FP32", np.zeros((1, 5), np.float32)), "must have shape [-1, 6], got [1, 5]")
+    refused(one([1, 6], "FP64", np.zeros((1, 6))), "must be FP32, got FP64")
+    refused(lambda: client.infer("nobody", columns), "there is no model")
+    refused(lambda: client.infer("forest", columns), "no input")
+    refused(lambda: client.infer("columns", columns[:2]), "is missing")
+    client.close()
+
+
+def open_inference():
+    client = OpenInferenceClient(base_url=f"http://{ADDRESS}")
+    client.check_server_liveness()
+    client.check_server_readiness()
+    client.check_model_readiness("forest")
+    assert client.read_server_metadata().name == "mcplane"
+    assert client.read_model_metadata("forest").inputs[0].shape == [-1, 6]
+
+    def ask(shape, data, model="forest"):
+        given = RequestInput(name="X", shape=shape, datatype="FP32", data=data)
+        return client.model_infer(model, request=InferenceRequest(inputs=[given]))
+
+    answer = ask([3, 6], ROWS.tolist())
+    assert answer.outputs[0].shape == [3], answer
+    for kind, call in [(BadRequestError, lambda: ask([1_000_000, 1_000_000], [1.0])), (NotFoundError, lambda: ask([3, 6], ROWS.tolist(), "nobody"))]:
+        try:
+            call()
+        except kind:
+            continue
+        raise AssertionError(f"not a {kind.__name__}")
+
+
+def mlflow_clients():
+    url = f"http://{ADDRESS}/v2/models/forest/invocations"
+    answers = [
+        httpx.post(url, json={"inputs": ROWS.tolist()}),
+        httpx.post(url, json={"instances": ROWS.tolist()}),
+        httpx.post(url, json={"dataframe_split": {"columns": list("abcdef"), "data": ROWS.tolist()}}),
+        httpx.post(url, json={"dataframe_records": [dict(zip("abcdef", row)) for row in ROWS.tolist()]}),
+        httpx.post(url, content="a,b,c,d,e,f\n" + "\n".join(",".join(map(repr, row)) for row in ROWS.tolist()), headers={"content-type": "text/csv"}),
+    ]
+    assert all(answer.status_code == 200 for answer in answers), [answer.text for answer in answers]
+    assert len({answer.text for answer in answers}) == 1, [answer.text for answer in answers]
+    assert httpx.post(f"http://{ADDRESS}/invocations", json={}).status_code == 400
+
+
+tritonclient()
+open_inference()
+mlflow_clients()
+print("all clients are served")
