@@ -147,11 +147,6 @@ impl Data {
         map!(self, values => places.map(|place| values[place].clone()).collect())
     }
 
-    /// Part of the elements; the range must exist.
-    pub(crate) fn part(&self, range: std::ops::Range<usize>) -> Self {
-        map!(self, values => values[range].to_vec())
-    }
-
     /// Appends part of other elements of the same type; `false`, and nothing done, for another type.
     pub(crate) fn append(&mut self, other: &Self, range: std::ops::Range<usize>) -> bool {
         macro_rules! same {
@@ -248,14 +243,6 @@ impl Tensor {
             [rows, ref rest @ ..] => (rows, rest.iter().product()),
         }
     }
-
-    /// Consecutive rows of the first dimension; the range must exist.
-    pub(crate) fn rows(&self, range: std::ops::Range<usize>) -> Self {
-        let width = self.shape[1..].iter().product::<usize>();
-        let mut shape = self.shape.clone();
-        shape[0] = range.len();
-        Self { shape, data: self.data.part(range.start * width..range.end * width) }
-    }
 }
 
 #[cfg(test)]
@@ -271,11 +258,5 @@ mod tests {
         assert!(Tensor::new(vec![usize::MAX, 0], Data::F32(vec![])).is_ok());
         assert_eq!(elements(&[1; 9]), None);
         assert_eq!(elements(&[]), Some(1));
-    }
-
-    #[test]
-    fn rows_are_cut_out() {
-        let tensor = Tensor::new(vec![3, 2], Data::I64((0..6).collect())).unwrap();
-        assert_eq!(tensor.rows(1..3), Tensor::new(vec![2, 2], Data::I64(vec![2, 3, 4, 5])).unwrap());
     }
 }

@@ -249,7 +249,7 @@ impl<'a> Loading<'a> {
         self.doubles |= operator.makes_doubles();
         let mut outputs = Vec::with_capacity(node.outputs.len());
         for name in &node.outputs {
-            outputs.push((!name.is_empty()).then(|| self.places));
+            outputs.push((!name.is_empty()).then_some(self.places));
             self.places += usize::from(!name.is_empty());
         }
         let made = outputs.iter().map(|place| place.map(Place::Made)).collect();

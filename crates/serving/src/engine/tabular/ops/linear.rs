@@ -17,7 +17,7 @@ struct Scores {
 impl Scores {
     fn new(coefficients: &[f32], intercepts: Vec<f32>) -> Fault<Self> {
         let targets = intercepts.len();
-        if targets == 0 || coefficients.is_empty() || coefficients.len() % targets != 0 {
+        if targets == 0 || coefficients.is_empty() || !coefficients.len().is_multiple_of(targets) {
             return Err(format!("{} coefficients do not fill {targets} rows", coefficients.len()));
         }
         Ok(Self { coefficients: coefficients.to_vec(), features: coefficients.len() / targets, intercepts })

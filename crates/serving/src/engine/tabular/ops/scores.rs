@@ -82,6 +82,7 @@ pub(in crate::engine::tabular) fn logistic(value: f32) -> f32 {
 
 /// The quantile of the normal distribution by Winitzki's approximation of the error function's inverse, which is the
 /// one that onnxruntime has.
+#[expect(clippy::approx_constant, reason = "the digits of onnxruntime")]
 pub(in crate::engine::tabular) fn probit(value: f32) -> f32 {
     const A: f32 = 0.147;
     let x = 2.0 * value - 1.0;

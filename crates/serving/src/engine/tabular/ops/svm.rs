@@ -48,7 +48,7 @@ impl Machine {
         };
         let (vectors, coefficients) = (attributes.floats("support_vectors")?, attributes.floats("coefficients")?);
         let (rows, all) = if count == 0 { (without_vectors, coefficients) } else { (count, vectors) };
-        if all.is_empty() || rows == 0 || all.len() % rows != 0 {
+        if all.is_empty() || rows == 0 || !all.len().is_multiple_of(rows) {
             return Err(format!("{} numbers do not fill {rows} vectors", all.len()));
         }
         let rho = attributes.floats("rho")?.to_vec();

@@ -29,7 +29,7 @@ impl Operator for TopK {
         if k > width {
             return Err(format!("{k} elements are more than the {width} that there are"));
         }
-        let rows = if width == 0 { 0 } else { input.len() / width };
+        let rows = input.len().checked_div(width).unwrap_or_default();
         let made = [&shape[..along], &[k]].concat();
         inputs.budget.room(&made)?;
         let order: Vec<usize> = match input.data() {
