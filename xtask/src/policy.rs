@@ -96,7 +96,14 @@ pub(crate) const OUTSIDERS: &[Outsider] = &[
     Outsider { name: "k8s-openapi", homes: &["mcplane-objects", "mcplane-access", "mcplane-scheduler", "mcplane"] },
     Outsider {
         name: "axum",
-        homes: &["mcplane-objects", "mcplane-access", "mcplane-tracking", "mcplane-scheduler", "mcplane-serving", "mcplane"],
+        homes: &[
+            "mcplane-objects",
+            "mcplane-access",
+            "mcplane-tracking",
+            "mcplane-scheduler",
+            "mcplane-serving",
+            "mcplane",
+        ],
     },
     Outsider { name: "object_store", homes: &["mcplane-blobs"] },
     Outsider { name: "arrow", homes: &["mcplane-data", "mcplane-features"] },

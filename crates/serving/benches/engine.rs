@@ -5,6 +5,8 @@
 //! `PYTHON` needs numpy, scikit-learn, skl2onnx and onnxruntime; without it there is nothing to compare with, and the
 //! bench says so. Both sides use one thread, and both are timed in the microseconds of the median answer.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark reports by panicking")]
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;

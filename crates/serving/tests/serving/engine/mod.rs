@@ -88,8 +88,8 @@ fn difference(got: &Tensor, wanted: &Tensor, absolute: f64) -> Option<String> {
         return (got != wanted).then(|| format!("{got:?} for {wanted:?}"));
     };
     let differ = |(ours, theirs): (&f64, &f64)| {
-        let same = ours == theirs || (ours.is_nan() && theirs.is_nan());
-        !same && !((ours - theirs).abs() <= absolute + RELATIVE * theirs.abs())
+        let near = theirs.is_finite() && (ours - theirs).abs() <= absolute + RELATIVE * theirs.abs();
+        !(near || ours == theirs || (ours.is_nan() && theirs.is_nan()))
     };
     let place = ours.iter().zip(&theirs).position(differ)?;
     Some(format!("element {place} of {:?}: {} for {}", got.shape(), ours[place], theirs[place]))
