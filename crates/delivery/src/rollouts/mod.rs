@@ -1,5 +1,5 @@
 //! How a version goes out: by stages, watched, and back by itself when it is worse. Pure: [`State::step`] takes the time
-//! and what happened and gives the next state and what has to be done; [`judge`] takes what both versions did and gives a
+//! and what happened and gives the next state and what has to be done; [`judge()`] takes what both versions did and gives a
 //! verdict.
 //!
 //! - A stage is an audience and a share. It ends when its time is over and the verdict allows it, or by hand.
