@@ -21,7 +21,7 @@ cargo xtask COMMAND
   test     all tests, and that every backend's suite has run (arguments go to the test runner)
   soak     100 rounds of kill -9 on both databases in a release build (MCPLANE_CRASH_ROUNDS changes the number)
   bench    throughput, latency, memory and start-up of the release build, each beside its limit
-           (bench tracking: beside a real mlflow server in the same run)
+           (bench tracking: beside a real mlflow server in the same run; with --large 100,000 runs and 10 million points)
 ";
 
 /// A sentence for the terminal.

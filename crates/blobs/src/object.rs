@@ -43,6 +43,29 @@ impl Object {
     }
 }
 
+impl Object {
+    /// The same, but its body ends in an error unless it has that digest.
+    pub(crate) fn checked(self, digest: Digest) -> Self {
+        let state = (self.body, Some(Hasher::default()));
+        let body = futures::stream::unfold(state, move |(mut body, hasher)| async move {
+            let mut hasher = hasher?;
+            match body.next().await {
+                Some(Ok(chunk)) => {
+                    hasher.update(&chunk);
+                    Some((Ok(chunk), (body, Some(hasher))))
+                }
+                Some(Err(error)) => Some((Err(error), (body, None))),
+                None if hasher.finish() == digest => None,
+                None => {
+                    let message = format!("the artifact store has changed the content {digest:?}");
+                    Some((Err(Error::Unavailable { message, source: None }), (body, None)))
+                }
+            }
+        });
+        Self { body: body.boxed(), ..self }
+    }
+}
+
 impl std::fmt::Debug for Object {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Object").field("meta", &self.meta).field("range", &self.range).finish_non_exhaustive()

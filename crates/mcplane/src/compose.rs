@@ -15,6 +15,7 @@ use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
 use mcplane_scheduler as scheduler;
 use mcplane_tracking::artifacts::Artifacts;
+use mcplane_tracking::models::SourcePattern;
 use mcplane_tracking::{self as tracking, Tracking};
 use tokio_util::task::TaskTracker;
 
@@ -259,6 +260,7 @@ async fn start_tracking(
         default_artifact_root: config.default_artifact_root.to_string(),
         webhook_hosts: config.webhook_policy()?,
         openlineage: config.openlineage(std::env::var("OPENLINEAGE_API_KEY").ok().as_deref())?,
+        version_source: SourcePattern::read(std::env::var(SourcePattern::VARIABLE).ok().as_deref())?,
         ..tracking::Config::default()
     };
     Ok(Tracking::start(db, table, artifacts, cipher, config).await?)

@@ -8,6 +8,7 @@
 pub mod browser;
 pub mod http;
 pub mod kubectl;
+pub mod object_stores;
 pub mod postgres;
 pub mod process;
 pub mod python;

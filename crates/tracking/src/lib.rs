@@ -27,7 +27,7 @@ pub mod webhooks;
 pub mod workspaces;
 
 pub use lineage::Push;
-pub use outbox::Pace;
+pub use outbox::{DeadLetter, Pace};
 pub use query::View;
 pub use scope::{
     ARTIFACTS, EVALUATION_DATASETS, EXPERIMENTS, LINEAGE, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, SCORERS,

@@ -98,6 +98,14 @@ pub(crate) fn check_name(name: &str, path: &str) -> Result<()> {
     check_path(name, path)
 }
 
+/// Whether a key keeps all rules in a way that is seen at once: usual letters in names that start with none but these. Not
+/// every good name is plain.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'/' | b'.' | b'-' | b' ' | b':');
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.');
+    name.len() <= LONGEST_KEY && name.bytes().all(plain) && name.split('/').all(part)
+}
+
 /// Checks that a name, taken as a path, stays where it is.
 pub(crate) fn check_path(name: &str, path: &str) -> Result<()> {
     let normal = normal_path(name);
@@ -152,6 +160,8 @@ pub(crate) fn hash(value: &str) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -169,6 +179,21 @@ mod tests {
         for bad in ["", "/a", "..", "../a", "a//b", "./a", "a/", "//a"] {
             assert!(check_name(bad, "key").is_err(), "{bad}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn plain_names_are_good(name in "[ab./: _%é-]{0,12}") {
+            if is_plain_name(&name) {
+                prop_assert!(check_name(&name, "key").is_ok(), "{}", name);
+            }
+        }
+    }
+
+    #[test]
+    fn usual_names_are_plain() {
+        assert!(["loss", "train/val_loss", "a.b", "top-1 accuracy"].into_iter().all(is_plain_name));
+        assert!(!["", "a//b", "../a", ".", "a/..", "a/", &"a".repeat(251)].into_iter().any(is_plain_name));
     }
 
     #[test]

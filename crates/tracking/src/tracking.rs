@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::artifacts::Artifacts;
 use crate::lineage::Push;
+use crate::models::SourcePattern;
 use crate::outbox::{self, Carrier, Fate, Message, Pace, Wake};
 use crate::passage::Passages;
 use crate::webhooks;
@@ -27,6 +28,8 @@ pub struct Config {
     pub webhook_hosts: Policy,
     /// Who is told of runs, as OpenLineage events.
     pub openlineage: Option<Push>,
+    /// What sources of versions that are registered without their content must have in them; any if there is none.
+    pub version_source: Option<SourcePattern>,
     /// How patient the sender of messages is.
     pub pace: Pace,
 }
@@ -37,6 +40,7 @@ impl Default for Config {
             default_artifact_root: "mlflow-artifacts:/".to_owned(),
             webhook_hosts: Policy::default(),
             openlineage: None,
+            version_source: None,
             pace: Pace::default(),
         }
     }

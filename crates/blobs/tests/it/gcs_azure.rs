@@ -1,10 +1,10 @@
 //! Google Cloud Storage and Azure, against an emulator that knows their wire formats.
 
-use crate::emulator::{Emulator, Kind};
 use crate::{chunks, open, path, status, suite};
 use futures::stream::{self, StreamExt};
 use mcplane_blobs::{Blobs, BlobsConfig, Digest, SentPart};
 use mcplane_testkit::http;
+use mcplane_testkit::object_stores::{Emulator, Kind};
 use std::time::Duration;
 
 async fn gcs() -> (Emulator, Blobs) {

@@ -2,7 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test reports by panicking")]
 
-mod emulator;
 mod file;
 mod gcs_azure;
 mod s3;

@@ -183,8 +183,8 @@ impl Target {
         Done { sorted_ms, refused, time: began.elapsed() }
     }
 
-    /// Many runs with parameters and metrics, as fast as eight clients make them.
-    pub(crate) async fn fill(self, experiment: &str, runs: usize) {
+    /// Many runs with parameters, metrics and a curve of so many points, as fast as eight clients make them.
+    pub(crate) async fn fill(self, experiment: &str, runs: usize, curve: usize) {
         let tasks: Vec<_> = (0..8)
             .map(|client| {
                 let experiment = experiment.to_owned();
@@ -198,9 +198,12 @@ impl Target {
                             .map(|p| json!({"key": format!("p{p}"), "value": ((n + p) % 50).to_string()}))
                             .collect();
                         let value = |m: usize| ((n * 7919 + m * 104_729) % 100_003) as f64 / 100_003.0;
-                        let metrics: Vec<_> = (0..5)
-                            .map(|m| json!({"key": format!("m{m}"), "value": value(m), "timestamp": n, "step": 0}))
-                            .collect();
+                        let metric = |m| json!({"key": format!("m{m}"), "value": value(m), "timestamp": n, "step": 0});
+                        let loss = |step: usize| {
+                            let value = 1.0 / (step + 1) as f64 + value(0);
+                            json!({"key": "loss", "value": value, "timestamp": n + step * 97, "step": step})
+                        };
+                        let metrics: Vec<_> = (0..5).map(metric).chain((0..curve).map(loss)).collect();
                         let batch =
                             json!({"run_id": made["run"]["info"]["run_id"], "params": params, "metrics": metrics});
                         connection.send(Method::POST, "runs/log-batch", batch.to_string().into()).await;

@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask bench tracking [--only mcplane,mlflow] [--runs 10000] [--seconds 5]`; both keep their data in SQLite and sync each write that
 //! they acknowledge, both are asked the same over plain HTTP by one process, whose cost is in nobody's numbers.
+//!
+//! `cargo xtask bench tracking --large` asks ours alone, with 100,000 runs and 10 million points, each number beside its limit.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark reports by panicking")]
 
@@ -18,12 +20,16 @@ struct Options {
     only: Vec<String>,
     runs: usize,
     points: usize,
+    /// Points of a curve that each run has besides its five metrics.
+    curve: usize,
     seconds: u64,
+    /// Only the questions, to a store that is filled to the brim.
+    large: bool,
 }
 
 impl Options {
     fn read() -> Self {
-        let mut options = Self { only: vec![], runs: 10_000, points: 100_000, seconds: 5 };
+        let mut options = Self { only: vec![], runs: 10_000, points: 100_000, curve: 0, seconds: 5, large: false };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             let mut value = || args.next().unwrap_or_else(|| panic!("{arg} needs a value"));
@@ -32,6 +38,10 @@ impl Options {
                 "--only" => options.only = value().split(',').map(str::to_owned).collect(),
                 "--runs" => options.runs = value().parse().expect("a number of runs"),
                 "--points" => options.points = value().parse().expect("a number of points"),
+                "--large" => {
+                    options = Self { large: true, runs: 100_000, curve: 95, only: vec!["mcplane".into()], ..options }
+                }
+                "--curve" => options.curve = value().parse().expect("a number of points"),
                 "--seconds" => options.seconds = value().parse().expect("a number of seconds"),
                 other => panic!("no such option: {other}"),
             }
@@ -54,7 +64,7 @@ fn main() {
             all.push((name, runtime.block_on(measure(&peer, &options))));
         }
     }
-    report(&all);
+    if options.large { limits(&all) } else { report(&all) }
 }
 
 async fn measure(peer: &Peer, options: &Options) -> Numbers {
@@ -68,6 +78,11 @@ async fn measure(peer: &Peer, options: &Options) -> Numbers {
     note("resident when idle, MB", peer.resident_mb(), false);
 
     let target = Target::new(peer.address);
+    if options.large {
+        reads(peer, options, &target, &mut note).await;
+        note("resident when loaded, MB", peer.resident_mb(), false);
+        return numbers;
+    }
     let time = Duration::from_secs(options.seconds);
     let experiment =
         target.call("experiments/create", &json!({"name": "load"})).await["experiment_id"].as_str().unwrap().to_owned();
@@ -101,8 +116,9 @@ async fn reads(peer: &Peer, options: &Options, target: &Target, note: &mut impl 
         .unwrap()
         .to_owned();
     let began = Instant::now();
-    target.fill(&experiment, options.runs).await;
+    target.fill(&experiment, options.runs, options.curve).await;
     note(&format!("{} runs with 5 parameters and 5 metrics, s", options.runs), began.elapsed().as_secs_f64(), false);
+    note("resident when filled, MB", peer.resident_mb(), false);
     let run = target.run(&experiment, 0).await;
     target.points(&run, options.points).await;
 
@@ -113,6 +129,16 @@ async fn reads(peer: &Peer, options: &Options, target: &Target, note: &mut impl 
             search("params.p1 = '7' AND metrics.m1 > 0.5", "attributes.start_time DESC"),
         ),
         ("search, ordered by a metric, ms", search("", "metrics.m2 DESC")),
+        (
+            "search, ordered by a metric and filtered, ms",
+            search("metrics.m1 > 0.9 AND params.p2 != '7'", "metrics.m2 DESC"),
+        ),
+        ("search, the hundredth page of 100, ms", {
+            let mut page = search("", "attributes.start_time DESC");
+            // As the server gives it with the page before.
+            page["page_token"] = "eyJvZmZzZXQiOiA5OTAwfQ==".into();
+            page
+        }),
         ("search, 1,000 newest runs, ms", json!({"experiment_ids": [experiment], "max_results": 1000})),
     ];
     for (what, body) in questions {
@@ -133,6 +159,20 @@ async fn reads(peer: &Peer, options: &Options, target: &Target, note: &mut impl 
     let taken = began.elapsed().as_secs_f64() * 1e3;
     assert_eq!(history["metrics"].as_array().map(Vec::len), Some(options.points));
     note(&format!("history of {} points, ms", options.points), taken, false);
+}
+
+/// Each number beside its limit.
+fn limits(all: &[(&str, Numbers)]) {
+    println!("\n| what | mcplane | limit |\n|---|--:|--:|");
+    for (what, (value, _)) in all.iter().flat_map(|(_, numbers)| numbers) {
+        let limit = match what {
+            what if what.starts_with("search, 1,000") || what.contains("CPU") => "",
+            what if what.starts_with("search") => "100",
+            what if what.starts_with("resident when loaded") => "128",
+            _ => "",
+        };
+        println!("| {what} | {value:.2} | {limit} |");
+    }
 }
 
 /// Each number of ours beside that of the other, and how many times better it is.

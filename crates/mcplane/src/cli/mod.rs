@@ -6,6 +6,7 @@ mod audit;
 mod completions;
 mod config;
 mod connection;
+mod dead_letters;
 mod delete;
 mod failure;
 mod gc;
@@ -75,6 +76,7 @@ enum Command {
     Delete(delete::Arguments),
     Audit(audit::Arguments),
     Gc(gc::Arguments),
+    DeadLetters(dead_letters::Arguments),
     Task(task::Arguments),
     Queue(queue::Arguments),
     Lineage(lineage::Arguments),
@@ -97,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Delete(arguments) => wait_for(delete::run(arguments)),
         Command::Audit(arguments) => wait_for(audit::run(arguments)),
         Command::Gc(arguments) => wait_for(gc::run(arguments)),
+        Command::DeadLetters(arguments) => wait_for(dead_letters::run(arguments)),
         Command::Task(arguments) => wait_for(task::run(arguments)),
         Command::Queue(arguments) => wait_for(queue::run(arguments)),
         Command::Lineage(arguments) => wait_for(lineage::run(arguments)),

@@ -29,6 +29,7 @@ fn help_teaches() {
         "delete --help",
         "audit --help",
         "gc --help",
+        "dead-letters --help",
         "lineage --help",
         "task --help",
         "task run --help",

@@ -111,7 +111,7 @@ fn attachment(name: &str) -> String {
 }
 
 /// The one range that a request asks for; more than one, or another unit, may be ignored by RFC 9110.
-pub(super) fn range(headers: &HeaderMap) -> Option<ByteRange> {
+pub(crate) fn range(headers: &HeaderMap) -> Option<ByteRange> {
     let text = headers.get(header::RANGE)?.to_str().ok()?.trim().strip_prefix("bytes=")?;
     let (first, last) = text.split_once('-')?;
     match (first.trim(), last.trim()) {

@@ -3,8 +3,8 @@
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest as _, Path, Request};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse as _;
-use mcplane_blobs::SentPart;
+use axum::response::{IntoResponse as _, Response};
+use mcplane_blobs::{Object, SentPart};
 use mcplane_core::{Error, Result};
 use serde::Serialize;
 use serde_json::json;
@@ -67,11 +67,14 @@ async fn delete(Admitted { door, grant }: Admitted, Path(path): Path<String>) ->
 
 /// The file at a place, as an attachment.
 pub(crate) async fn send(tracking: &Tracking, place: &Place, path: &str, asked: &HeaderMap) -> Answer {
-    let range = headers::range(asked);
-    let object = tracking.open_artifact(place, range).await?;
+    Ok(attachment(path, tracking.open_artifact(place, headers::range(asked)).await?))
+}
+
+/// An answer with a file, under the last name of `path`.
+pub(crate) fn attachment(path: &str, object: Object) -> Response {
     let name = path.rsplit('/').next().unwrap_or_default();
     let status = if object.range == (0..object.meta.size) { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
-    Ok((status, headers::of(name, &object), Body::from_stream(object.body)).into_response())
+    (status, headers::of(name, &object), Body::from_stream(object.body)).into_response()
 }
 
 async fn list_of_run(Call { door, grant, fields }: Call) -> Answer {

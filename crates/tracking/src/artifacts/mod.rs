@@ -6,7 +6,7 @@
 //! that its operator configured, because whoever may name an experiment's location could otherwise read anything that
 //! the server can.
 
-mod headers;
+pub(crate) mod headers;
 pub(crate) mod mlflow;
 mod paths;
 pub(crate) mod service;

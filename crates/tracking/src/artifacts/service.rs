@@ -27,6 +27,18 @@ pub(crate) struct Place {
     shown: String,
 }
 
+impl Place {
+    /// A place below this one.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] for what is no path.
+    pub(crate) fn below(&self, path: &str) -> Result<Self> {
+        let relative = BlobPath::parse_dir(path)?;
+        let joined = if relative.is_root() { self.path.clone() } else { self.path.join(relative.as_str())? };
+        Ok(Self { shown: joined.to_string(), path: joined })
+    }
+}
+
 impl Tracking {
     /// The place of a path of the proxied store.
     ///
@@ -41,10 +53,10 @@ impl Tracking {
     /// # Errors
     /// [`Error::BadRequest`] for what is no path, or a URI that this server doesn't read.
     pub(crate) fn place_below(&self, grant: &Grant, uri: &str, path: &str) -> Result<Place> {
-        let relative = BlobPath::parse_dir(path)?;
+        // A path that is none is told before the URI is looked at.
+        BlobPath::parse_dir(path)?;
         let root = self.root_of(namespace(grant)?, uri)?;
-        let path = if relative.is_root() { root } else { root.join(relative.as_str())? };
-        Ok(Place { shown: path.to_string(), path })
+        Place { shown: root.to_string(), path: root }.below(path)
     }
 
     fn root_of(&self, namespace: &str, uri: &str) -> Result<BlobPath> {

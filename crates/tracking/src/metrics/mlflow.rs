@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::service::RunPoint;
 use super::types::{LogBatch, Logged, Measured, Metric, Point};
+use super::wire;
 use crate::filter::page::PageToken;
 use crate::mlflow::fields::{Fields, SEE, invalid, missing, number, whole};
-use crate::mlflow::{Answer, Call, Dialect, reply, reply_empty};
+use crate::mlflow::{Answer, Call, Dialect, Unread, reply, reply_empty};
 use crate::scope::RUNS;
 use crate::tags::Tag;
 
@@ -107,11 +108,18 @@ async fn log_metric(Call { door, grant, fields }: Call) -> Answer {
     reply_empty()
 }
 
-async fn log_batch(Call { door, grant, fields }: Call) -> Answer {
-    let run = fields.required_text("run_id")?;
-    let batch = LogBatch { metrics: points(&fields)?, params: tags(&fields, "params")?, tags: tags(&fields, "tags")? };
-    door.tracking.log_batch(&grant, run, batch).await?;
+async fn log_batch(Unread { door, grant, body }: Unread) -> Answer {
+    let (run, batch) = wire::read(&body).map_or_else(|| lenient(&Fields::from_json(&body)), Ok)?;
+    // Many wait for one commit, and what they sent need not wait with them.
+    drop(body);
+    door.tracking.log_batch(&grant, &run, batch).await?;
     reply_empty()
+}
+
+/// The run and the batch of a request in any form that the reference takes.
+pub(super) fn lenient(fields: &Fields) -> Result<(String, LogBatch)> {
+    let run = fields.required_text("run_id")?.to_owned();
+    Ok((run, LogBatch { metrics: points(fields)?, params: tags(fields, "params")?, tags: tags(fields, "tags")? }))
 }
 
 /// The points of a batch.

@@ -11,6 +11,7 @@ mod sample;
 mod service;
 pub(crate) mod store;
 mod types;
+mod wire;
 
 pub use service::RunPoint;
 pub use types::{LogBatch, Logged, Measured, Metric, Point};

@@ -7,7 +7,7 @@ use mcplane_db::Tx;
 
 use super::merge::merge;
 use super::sample::sample;
-use super::store;
+use super::store::{self, Wanted};
 use super::types::{Logged, Measured, Point};
 use crate::Tracking;
 use crate::filter::python;
@@ -138,14 +138,17 @@ pub(super) async fn record(tx: &mut Tx, run: RunKey, logged: Vec<Logged>) -> Res
     }
     let keys: Vec<&str> = by_key.keys().copied().collect();
     let mut known = store::known(tx, run, &keys).await?;
+    let wanted: Vec<Wanted<'_>> = by_key
+        .iter()
+        .filter_map(|(key, points)| Some((*key, known.get(*key)?, points)))
+        .filter(|(_, known, points)| known.may_repeat(points))
+        .map(|(key, known, points)| Wanted::of(key, known, points))
+        .collect();
+    let closed = store::closed(tx, run, &wanted).await?;
     let mut changes = Vec::with_capacity(by_key.len());
     for (key, points) in by_key {
-        let known = known.remove(key);
-        let closed = match &known {
-            Some(known) if known.may_repeat(&points) => store::closed(tx, run, key, known, &points).await?,
-            _ => vec![],
-        };
-        changes.extend(merge(known, &closed, &points).map(|change| (key, change)));
+        let closed = closed.get(key).map(Vec::as_slice).unwrap_or_default();
+        changes.extend(merge(known.remove(key), closed, &points).map(|change| (key, change)));
     }
     store::write(tx, run, &changes).await?;
     // Points that name a model are points of that model too.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use mcplane_core::{Error, Result};
 use mcplane_db::{Arg, Batch, Row, Snapshot, Tx};
+use serde::Serialize;
 
 use super::chunk;
 use super::merge::{Change, Known};
@@ -44,15 +45,53 @@ pub(super) async fn known(tx: &mut Tx, run: RunKey, keys: &[&str]) -> Result<Has
     Ok(found)
 }
 
-/// The points of those closed chunks in which one of `points` may be.
-pub(super) async fn closed(tx: &mut Tx, run: RunKey, key: &str, known: &Known, points: &[Point]) -> Result<Vec<Point>> {
-    let (times, steps) = (points.iter().map(|point| point.timestamp), points.iter().map(|point| point.step));
-    let sql = "SELECT data FROM metric_chunks WHERE run = $1 AND key = $2 AND no < $3 \
-               AND last_at >= $4 AND first_at <= $5 AND last_step >= $6 AND first_step <= $7";
-    let bounds = [times.clone().min(), times.max(), steps.clone().min(), steps.max()];
-    let mut args = vec![run.no.into(), key.into(), (known.chunks - 1).into()];
-    args.extend(bounds.map(|bound| Arg::from(bound.unwrap_or_default())));
-    decoded(&tx.fetch(sql, args).await?)
+/// In which closed chunks of a metric points may be.
+#[derive(Debug, Serialize)]
+pub(super) struct Wanted<'k> {
+    key: &'k str,
+    open: i64,
+    from_at: i64,
+    to_at: i64,
+    from_step: i64,
+    to_step: i64,
+}
+
+impl<'k> Wanted<'k> {
+    /// Those in which one of `points` may be.
+    pub(super) fn of(key: &'k str, known: &Known, points: &[Point]) -> Self {
+        let (times, steps) = (points.iter().map(|point| point.timestamp), points.iter().map(|point| point.step));
+        Self {
+            key,
+            open: known.chunks - 1,
+            from_at: times.clone().min().unwrap_or_default(),
+            to_at: times.max().unwrap_or_default(),
+            from_step: steps.clone().min().unwrap_or_default(),
+            to_step: steps.max().unwrap_or_default(),
+        }
+    }
+}
+
+/// The points of closed chunks of a run, by key.
+pub(super) async fn closed(tx: &mut Tx, run: RunKey, wanted: &[Wanted<'_>]) -> Result<HashMap<String, Vec<Point>>> {
+    let mut found: HashMap<String, Vec<Point>> = HashMap::with_capacity(wanted.len());
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    let columns = ["open", "from_at", "to_at", "from_step", "to_step"].map(|name| (name, "bigint"));
+    let list = tx.dialect().records(2, &[&[("key", "text")], &columns[..]].concat());
+    let sql = format!(
+        "SELECT c.key, c.data FROM {list} w JOIN metric_chunks c ON c.run = $1 AND c.key = w.key AND c.no < w.open \
+         AND c.last_at >= w.from_at AND c.first_at <= w.to_at AND c.last_step >= w.from_step AND c.first_step <= w.to_step"
+    );
+    for row in tx.fetch(sql, vec![run.no.into(), Arg::list(wanted)]).await? {
+        let key = row.text(0)?;
+        let points = match found.get_mut(key) {
+            Some(points) => points,
+            None => found.entry(key.to_owned()).or_default(),
+        };
+        chunk::decode(row.bytes(1)?, points).map_err(broken)?;
+    }
+    Ok(found)
 }
 
 fn decoded(rows: &[Row]) -> Result<Vec<Point>> {

@@ -1,7 +1,7 @@
 //! What goes back: JSON, or the one mapping of errors to the dialect's.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use mcplane_core::{Error, Result};
 use serde::Serialize;
@@ -94,6 +94,16 @@ fn log(error: &Error) {
 /// The page of a path that leads nowhere; clients look for HTML.
 pub(super) async fn no_such_path() -> Response {
     page(StatusCode::NOT_FOUND, "Not Found", "The requested URL was not found on the server.")
+}
+
+/// Where a path leads that begins with two slashes: the same with one.
+pub(super) async fn merged(uri: Uri) -> Response {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let merged = format!("/{}", target.trim_start_matches('/'));
+    match HeaderValue::from_str(&merged) {
+        Ok(location) => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response(),
+        Err(_) => no_such_path().await,
+    }
 }
 
 /// The page of a method that a path does not take.

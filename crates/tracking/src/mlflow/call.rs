@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -16,10 +16,8 @@ use super::{Access, Door, Refusal};
 const MOST_BYTES: usize = 32 << 20;
 /// The header that names a workspace; without it a request means the default one.
 const WORKSPACE: &str = "x-mlflow-workspace";
-/// How paths of the registry's own interface begin, which name the namespace themselves.
-pub(crate) const NAMESPACES: &str = "/models/v1/namespaces/";
-/// How those of lineage begin.
-const LINEAGES: &str = "/lineage/v1/namespaces/";
+/// How paths of our own interfaces begin, which name the namespace themselves.
+const NAMESPACES: [&str; 3] = ["/models/v1/namespaces/", "/lineage/v1/namespaces/", "/tracking/v1/namespaces/"];
 /// The workspace of requests that name none.
 pub(crate) const DEFAULT_WORKSPACE: &str = "default";
 
@@ -65,16 +63,33 @@ impl FromRequest<Door> for Call {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, door: &Door) -> Result<Self, Refusal> {
+        if request.method() == Method::GET && request.uri().query().is_some_and(|query| !query.is_empty()) {
+            let (mut parts, _) = request.into_parts();
+            let Admitted { door, grant } = Admitted::from_request_parts(&mut parts, door).await?;
+            return Ok(Self { door, grant, fields: Fields::from_query(parts.uri.query().unwrap_or_default()) });
+        }
+        let Unread { door, grant, body } = Unread::from_request(request, door).await?;
+        Ok(Self { door, grant, fields: Fields::from_json(&body) })
+    }
+}
+
+/// An admitted request with its body, which should be JSON.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) door: Door,
+    pub(crate) grant: Grant,
+    pub(crate) body: Bytes,
+}
+
+impl FromRequest<Door> for Unread {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, door: &Door) -> Result<Self, Refusal> {
         let (mut parts, body) = request.into_parts();
         let Admitted { door, grant } = Admitted::from_request_parts(&mut parts, door).await?;
-        let query = parts.uri.query().unwrap_or_default();
-        if parts.method == Method::GET && !query.is_empty() {
-            return Ok(Self { door, grant, fields: Fields::from_query(query) });
-        }
         check_content_type(&parts)?;
         let too_large = |_| Error::TooLarge(format!("a request takes at most {MOST_BYTES} bytes"));
-        let body = to_bytes(body, MOST_BYTES).await.map_err(too_large)?;
-        Ok(Self { door, grant, fields: Fields::from_json(&body) })
+        Ok(Self { door, grant, body: to_bytes(body, MOST_BYTES).await.map_err(too_large)? })
     }
 }
 
@@ -103,7 +118,7 @@ pub(crate) fn context(parts: &Parts) -> Arc<Context> {
 
 /// The workspace that a request means. Names are those of namespaces, so anything else can't exist.
 pub(super) fn workspace<'p>(path: &'p str, headers: &'p HeaderMap) -> Result<&'p str> {
-    let rest = path.strip_prefix(NAMESPACES).or_else(|| path.strip_prefix(LINEAGES));
+    let rest = NAMESPACES.iter().find_map(|prefix| path.strip_prefix(prefix));
     let name = match (rest, headers.get(WORKSPACE)) {
         (Some(rest), _) => rest.split('/').next().filter(|name| !name.is_empty()).unwrap_or("?"),
         (None, Some(value)) => value.to_str().unwrap_or("?").trim(),

@@ -16,12 +16,12 @@ use mcplane_objects::Objects;
 use mcplane_objects::http::Routes;
 
 pub(crate) use answer::{Answer, Refusal, reply, reply_empty};
-pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE, context};
+pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE, Unread, context};
 pub(crate) use routes::{Access, Dialect, Inner};
 
 use crate::{
     Tracking, artifacts, datasets, evaluation_datasets, experiments, graphql, lineage, logged_models, metrics, models,
-    purge, runs, scorers, traces, webhooks, workspaces,
+    outbox, purge, runs, scorers, traces, webhooks, workspaces,
 };
 
 /// How paths begin whose requests [`Call`] limits, because they may be larger than objects.
@@ -70,6 +70,7 @@ pub fn routes(door: Door) -> Routes {
     let dialect = models::rest::routes(dialect);
     let dialect = evaluation_datasets::mlflow::routes(dialect);
     let dialect = webhooks::mlflow::routes(dialect);
+    let dialect = outbox::http::routes(dialect);
     let dialect = scorers::mlflow::routes(dialect);
     let dialect = lineage::api::routes(dialect);
     let dialect = server::routes(dialect);

@@ -9,7 +9,7 @@ use axum::routing::{MethodRouter, any, delete, get, patch, post, put};
 use mcplane_objects::http::{Route, Routes};
 
 use super::Door;
-use super::answer::{no_such_method, no_such_path};
+use super::answer::{merged, no_such_method, no_such_path};
 use super::call::workspace;
 use crate::scope::Noun;
 
@@ -99,6 +99,10 @@ impl Dialect {
         // Clients of this dialect tell a missing route from a missing thing by the page that they know.
         for path in ["/api/2.0/{*rest}", "/api/3.0/{*rest}", "/ajax-api/{*rest}", "/api/2.0mlflow/{*rest}"] {
             router = router.route(path, any(no_such_path));
+        }
+        // Clients join an address and one of these paths with a slash too many.
+        for path in ["//get-artifact", "//model-versions/get-artifact"] {
+            router = router.route(path, any(merged));
         }
         Routes::from_router(router, list).with_state(door)
     }

@@ -1,15 +1,15 @@
 //! What versions hold: read where it lies, and kept under its digest, so that later writes can't change it.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream;
-use mcplane_blobs::{BlobPath, Digest, Put};
+use mcplane_blobs::{BlobPath, ByteRange, Digest, Object, Put};
 use mcplane_core::{Error, Grant, Result};
 
-use super::names;
+use super::{names, verified};
 use crate::Tracking;
+use crate::artifacts::service::Place;
 
 /// How long reading a model may take.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -27,6 +27,16 @@ pub(super) struct Pinned {
     pub(super) size: u64,
 }
 
+/// What a URI names.
+enum Source {
+    /// Content that is kept already.
+    Kept(Pinned),
+    /// A place in our own store.
+    Here(Place),
+    /// A place that is not ours.
+    Elsewhere,
+}
+
 impl Tracking {
     /// Keeps what a URI names: `runs:/ID/path`, `models:/name/version`, `mlflow-artifacts:/path`, or a URL in a bucket
     /// that the operator allowed.
@@ -41,8 +51,23 @@ impl Tracking {
     }
 
     async fn pin_now(&self, grant: &Grant, uri: &str) -> Result<Pinned> {
+        let place = match self.source(grant, uri).await? {
+            Source::Kept(pinned) => return Ok(pinned),
+            Source::Elsewhere => return self.pin_external(uri).await,
+            Source::Here(place) => place,
+        };
+        match self.artifacts.blobs.pin(&place.path).await {
+            Ok(Put { digest, size }) => Ok(Pinned { digest, size }),
+            // A path that is no file may be a folder.
+            Err(Error::NotFound(_)) => self.pin_folder(&place.path, uri).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a URI names.
+    async fn source(&self, grant: &Grant, uri: &str) -> Result<Source> {
         let scheme = uri.split(':').next().unwrap_or_default();
-        let place = match scheme {
+        Ok(Source::Here(match scheme {
             "runs" => {
                 let path = uri.strip_prefix("runs:/").unwrap_or_default();
                 let (run, path) = path.split_once('/').unwrap_or((path, ""));
@@ -54,19 +79,37 @@ impl Tracking {
                 let (name, version) = path.split_once('/').unwrap_or((path, ""));
                 let version = self.version(grant, name, version).await?;
                 if let (Ok(digest), Ok(size)) = (version.digest.parse(), u64::try_from(version.size)) {
-                    return Ok(Pinned { digest, size });
+                    return Ok(Source::Kept(Pinned { digest, size }));
                 }
                 self.place_below(grant, &version.location, "")?
             }
             "mlflow-artifacts" | "http" | "https" => self.place_below(grant, uri, "")?,
-            _ => return self.pin_external(uri).await,
-        };
-        match self.artifacts.blobs.pin(&place.path).await {
-            Ok(Put { digest, size }) => Ok(Pinned { digest, size }),
-            // A path that is no file may be a folder.
-            Err(Error::NotFound(_)) => self.pin_folder(&place.path, uri).await,
-            Err(error) => Err(error),
+            _ => return Ok(Source::Elsewhere),
+        }))
+    }
+
+    /// Opens a file of a version: what was verified, or else what lies where the version came from.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without the version or the file; [`Error::BadRequest`] for a place that clients reach themselves.
+    pub(super) async fn open_version_file(
+        &self,
+        grant: &Grant,
+        (model, version): (&str, &str),
+        path: &str,
+        range: Option<ByteRange>,
+    ) -> Result<Object> {
+        let found = self.version(grant, model, version).await?;
+        if found.is_verified() {
+            let content = self.verified_content(grant, model, version).await?;
+            return self.open_verified(content.file(path)?, range).await;
         }
+        let place = match self.source(grant, &found.location).await? {
+            Source::Here(place) => place.below(path)?,
+            // This says why not.
+            Source::Kept(_) | Source::Elsewhere => self.place_below(grant, &found.location, path)?,
+        };
+        self.open_artifact(&place, range).await
     }
 
     async fn pin_external(&self, uri: &str) -> Result<Pinned> {
@@ -84,10 +127,12 @@ impl Tracking {
         let (mut list, mut size) = (String::new(), 0_u64);
         for file in &files {
             let put = self.artifacts.blobs.pin(file).await?;
-            let relative = file.below(folder).unwrap_or_default();
             size = size.saturating_add(put.size);
-            // Writing to a String can't fail.
-            let _ = writeln!(list, "{}  {relative}", put.digest.to_hex());
+            list += &verified::line(put.digest, &file.below(folder).unwrap_or_default());
+        }
+        if list.len() as u64 == size {
+            // By its size a list is told from a file, whose size is that of the version.
+            list.push('\n');
         }
         let list = stream::iter([Ok::<_, Error>(Bytes::from(list))]);
         let put = self.artifacts.blobs.put_content(list, u64::MAX).await?;

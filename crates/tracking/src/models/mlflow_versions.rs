@@ -1,10 +1,14 @@
 //! `/api/2.0/mlflow/model-versions/…`.
 
+use axum::http::HeaderMap;
+use mcplane_blobs::BlobPath;
 use mcplane_core::Result;
 use serde::Serialize;
 
 use super::mlflow::query;
 use super::types::{ModelVersion, NewVersion, Stage};
+use crate::artifacts::headers;
+use crate::artifacts::mlflow::attachment;
 use crate::mlflow::fields::Fields;
 use crate::mlflow::{Answer, Call, Dialect, reply, reply_empty};
 use crate::scope::MODEL_VERSIONS;
@@ -24,6 +28,7 @@ pub(super) fn routes(dialect: Dialect) -> Dialect {
         .post("2.0/mlflow/model-versions/transition-stage", MODEL_VERSIONS.to("update"), transition)
         .post("2.0/mlflow/model-versions/set-tag", MODEL_VERSIONS.to("update"), set_tag)
         .delete("2.0/mlflow/model-versions/delete-tag", MODEL_VERSIONS.to("update"), delete_tag)
+        .plain("/model-versions/get-artifact", MODEL_VERSIONS.to("get"), file)
 }
 
 /// A version in the protocol's form.
@@ -156,4 +161,13 @@ async fn delete_tag(Call { door, grant, fields }: Call) -> Answer {
     let (name, number) = version(&fields)?;
     door.tracking.remove_version_tag(&grant, name, number, fields.required_text("key")?).await?;
     reply_empty()
+}
+
+async fn file(asked: HeaderMap, Call { door, grant, fields }: Call) -> Answer {
+    let path = fields.required_text("path")?;
+    // As for the reference, a bad path is told before a missing version.
+    BlobPath::parse(path)?;
+    let version = (fields.text("name")?, fields.text("version")?);
+    let object = door.tracking.open_version_file(&grant, version, path, headers::range(&asked)).await?;
+    Ok(attachment(path, object))
 }

@@ -16,6 +16,7 @@ mod mlflow_versions;
 
 mod names;
 mod object_storage;
+mod pattern;
 mod projection;
 mod record;
 pub(crate) mod rest;
@@ -27,13 +28,16 @@ mod store;
 mod told;
 mod types;
 mod uri;
+mod verified;
 mod version_store;
 mod versions;
 
 pub use kinds::{Model, ModelVersionObject, register};
+pub use pattern::SourcePattern;
 pub use record::{Comparison, NewRecord};
 pub use search::Page;
 pub use semantic::SemanticVersion;
 pub(crate) use source::check_host;
 pub use types::{Alias, ModelVersion, NewModel, NewVersion, Query, Record, RegisteredModel, Stage};
 pub(crate) use uri::decoded;
+pub use verified::{VerifiedContent, VerifiedFile};

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use axum::extract::Path;
+use axum::http::HeaderMap;
 use mcplane_core::{Error, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::SemanticVersion;
 use super::record::NewRecord;
 use super::types::{ModelVersion, Record, Stage};
+use super::{SemanticVersion, VerifiedFile};
+use crate::artifacts::headers;
+use crate::artifacts::mlflow::attachment;
 use crate::mlflow::fields::{self, Fields};
-use crate::mlflow::{Answer, Call, Dialect, reply};
+use crate::mlflow::{Admitted, Answer, Call, Dialect, reply};
 use crate::scope::MODEL_VERSIONS;
 use crate::tags::Tag;
 
@@ -21,6 +24,8 @@ pub(crate) fn routes(dialect: Dialect) -> Dialect {
         .plain(&format!("{MODEL}/versions"), MODEL_VERSIONS.to("list"), list)
         .plain_post(&format!("{MODEL}/versions"), MODEL_VERSIONS.to("create"), register)
         .plain(&format!("{MODEL}/versions/{{version}}"), MODEL_VERSIONS.to("get"), get)
+        .plain(&format!("{MODEL}/versions/{{version}}/files"), MODEL_VERSIONS.to("get"), files)
+        .plain(&format!("{MODEL}/versions/{{version}}/files/{{*path}}"), MODEL_VERSIONS.to("get"), file)
         .plain(&format!("{MODEL}/latest-stable"), MODEL_VERSIONS.to("get"), latest_stable)
         .plain(&format!("{MODEL}/compare"), MODEL_VERSIONS.to("get"), compare)
 }
@@ -129,6 +134,37 @@ async fn list(Path((_, model)): Path<(String, String)>, Call { door, grant, .. }
 
 async fn get(Path((_, model, version)): Path<(String, String, String)>, Call { door, grant, .. }: Call) -> Answer {
     reply(&Shown::from(door.tracking.version_named(&grant, &model, &version).await?))
+}
+
+/// The files of a verified version, as they were when it was registered.
+#[derive(Serialize)]
+struct Files {
+    digest: String,
+    size: u64,
+    files: Vec<FileShown>,
+}
+
+#[derive(Serialize)]
+struct FileShown {
+    path: String,
+    digest: String,
+}
+
+async fn files(Path((_, model, version)): Path<(String, String, String)>, Call { door, grant, .. }: Call) -> Answer {
+    let content = door.tracking.verified_content(&grant, &model, &version).await?;
+    let shown = |file: &VerifiedFile| FileShown { path: file.path().to_string(), digest: file.digest().to_hex() };
+    let files = content.files.iter().map(shown).collect();
+    reply(&Files { digest: content.digest.to_hex(), size: content.size, files })
+}
+
+async fn file(
+    Path((_, model, version, path)): Path<(String, String, String, String)>,
+    asked: HeaderMap,
+    Admitted { door, grant }: Admitted,
+) -> Answer {
+    let content = door.tracking.verified_content(&grant, &model, &version).await?;
+    let object = door.tracking.open_verified(content.file(&path)?, headers::range(&asked)).await?;
+    Ok(attachment(&path, object))
 }
 
 async fn latest_stable(Path((_, model)): Path<(String, String)>, Call { door, grant, .. }: Call) -> Answer {

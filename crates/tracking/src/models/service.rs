@@ -164,6 +164,25 @@ impl Tracking {
         .await
     }
 
+    /// Removes some models of a namespace that goes, as if each was deleted; tells whether there may be more.
+    pub(crate) async fn purge_models(&self, namespace: &str) -> Result<bool> {
+        const TOGETHER: usize = 20;
+        let namespace = namespace.to_owned();
+        self.db
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.lock().await?;
+                    let names = store::some_names(tx, &namespace, TOGETHER).await?;
+                    for name in &names {
+                        let model = store::find(tx, &namespace, name).await?;
+                        delete(tx, &model).await?;
+                    }
+                    Ok(names.len() == TOGETHER)
+                })
+            })
+            .await
+    }
+
     /// Finds the model and changes it, or what belongs to it, in one transaction.
     pub(super) async fn change_registered_model<F>(
         &self,

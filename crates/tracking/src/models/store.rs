@@ -183,6 +183,13 @@ pub(super) async fn remove_aliases_of(tx: &mut Tx, model: i64, version: i64) -> 
     tx.execute(sql, vec![model.into(), version.into()]).await.map(drop)
 }
 
+/// Names of some models of a namespace.
+pub(super) async fn some_names(tx: &mut Tx, namespace: &str, most: usize) -> Result<Vec<String>> {
+    let sql = format!("SELECT name FROM registered_models WHERE namespace = $1 ORDER BY no LIMIT {most}");
+    let rows = tx.fetch(sql, vec![namespace.into()]).await?;
+    rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
+}
+
 /// Removes a model with all that belongs to it.
 pub(super) async fn remove(tx: &mut Tx, model: i64) -> Result<()> {
     for table in ["model_version_tags", "model_versions", "registered_model_aliases", "registered_model_tags"] {

@@ -25,6 +25,7 @@ impl Tracking {
     /// # Errors
     /// [`Error::Missing`] without the model; [`Error::BadRequest`] for a source that may not be used, or a bad tag.
     pub async fn create_version(&self, grant: &Grant, new: NewVersion) -> Result<ModelVersion> {
+        self.config.version_source.iter().try_for_each(|pattern| pattern.check(&new.source))?;
         for id in new.run_id.iter().chain(&new.model_id) {
             check_length("id", LONGEST_ID, id)?;
             check_text(id)?;

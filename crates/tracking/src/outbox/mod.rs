@@ -7,8 +7,10 @@
 //! again: with the same id, by which receivers can tell.
 //!
 //! A message is given up when its receiver refuses it, after too many attempts, or when it is too old; then it is dead and is
-//! kept for a time, for whoever wants to know.
+//! kept for a time, for whoever wants to know, or to have it sent again.
 
+mod dead;
+pub(crate) mod http;
 mod schedule;
 mod sender;
 mod store;
@@ -18,6 +20,7 @@ use std::fmt;
 use futures::future::BoxFuture;
 use mcplane_core::Result;
 
+pub use dead::DeadLetter;
 pub(crate) use schedule::Outcome;
 pub use schedule::Pace;
 pub(crate) use sender::{Wake, run};

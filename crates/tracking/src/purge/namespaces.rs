@@ -33,6 +33,8 @@ impl Tracking {
         if !self.clear(namespace, Instant::now() + PATIENCE).await?.whole {
             return Ok(Some("experiments are being cleared away".to_owned()));
         }
+        // Whoever watches models is told that they go.
+        while self.purge_models(namespace).await? {}
         for rows in OF_NAMESPACES {
             store::clear(&self.db, *rows, namespace.into(), "$1").await?;
         }

@@ -3,6 +3,7 @@
 use mcplane_core::{Error, Result};
 use serde::Serialize;
 
+use super::promptlab;
 use super::search::RunSearch;
 use super::types::{NewRun, Run, RunInfo, RunStatus, RunUpdate};
 use crate::datasets::mlflow::{InputsMessage, OutputsMessage, messages};
@@ -19,6 +20,7 @@ pub(crate) fn routes(dialect: Dialect) -> Dialect {
     dialect
         .post("2.0/mlflow/runs/create", RUNS.to("create"), create)
         .get("2.0/mlflow/runs/get", RUNS.to("get"), get)
+        .plain_post("/ajax-api/2.0/mlflow/runs/create-promptlab-run", RUNS.to("create"), promptlab::create)
         .post("2.0/mlflow/runs/search", RUNS.to("list"), search)
         .post("2.0/mlflow/runs/update", RUNS.to("update"), update)
         .post("2.0/mlflow/runs/delete", RUNS.to("delete"), delete)
@@ -92,8 +94,8 @@ impl From<Run> for RunMessage {
 }
 
 #[derive(Serialize)]
-struct Found {
-    run: RunMessage,
+pub(super) struct Found {
+    pub(super) run: RunMessage,
 }
 
 #[derive(Serialize)]

@@ -8,6 +8,7 @@ mod condition;
 pub(crate) mod mlflow;
 mod names;
 mod order;
+mod promptlab;
 mod search;
 pub(crate) mod service;
 pub(crate) mod store;

@@ -126,3 +126,52 @@ pub(crate) async fn sizes_are_limited(store: Store) {
     let refused = answer.status >= 400 || answer.json()["errors"].as_array().is_some_and(|errors| !errors.is_empty());
     assert!(refused, "{}", answer.text());
 }
+
+/// CVE-2023-4033, CVE-2023-6940, CVE-2025-14287: names become words of a command. CVE-2024-37052 to -37061: what a model has in
+/// it runs when it is looked at.
+pub(crate) async fn nothing_is_run(store: Store) {
+    let api = store.start().await;
+    let marker = tempfile::tempdir().unwrap().path().join("evil");
+    let evil = format!("`touch {0}`; $(touch {0}) | touch {0} && touch {0}", marker.display());
+    let run = api.run().await;
+    for (path, body) in [
+        ("experiments/create", json!({"name": evil})),
+        ("runs/set-tag", json!({"run_id": run, "key": "mlflow.source.name", "value": evil})),
+        ("runs/log-parameter", json!({"run_id": run, "key": "p", "value": evil})),
+        ("registered-models/create", json!({"name": evil.replace('/', "_")})),
+    ] {
+        api.ok(path, body).await;
+    }
+    let read = api.read(&format!("runs/get?run_id={run}")).await;
+    assert_eq!(read["run"]["data"]["params"][0]["value"], json!(evil), "it is text");
+    // A pickle that calls `os.system`.
+    let pickle = format!("cos\nsystem\n(S'touch {}'\ntR.", marker.display()).into_bytes();
+    let path = format!("{FILES}/0/{run}/artifacts/model.pkl");
+    assert_eq!(api.send(Method::PUT, &path, &[], pickle.clone()).await.status, 200);
+    let version = json!({"version": "v1.0.0", "model_path": format!("runs:/{run}/model.pkl")});
+    let made = api.post("/models/v1/namespaces/default/models/evil/versions", &version).await;
+    assert_eq!((made.status, &made.json()["size"]), (200, &json!(pickle.len())));
+    let kept = api.get("/models/v1/namespaces/default/models/evil/versions/1/files/model.pkl").await;
+    assert_eq!(kept.body, pickle);
+    assert!(!marker.exists());
+}
+
+/// The manual names the test that shows each class refused; a test of that name must be there.
+#[test]
+fn every_class_has_its_test() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let manual = std::fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let mut found = 0;
+    for line in manual.lines().filter(|line| line.starts_with("| CVE")) {
+        let tests = line.split('`').filter_map(|text| text.split_once(".rs::"));
+        let before = found;
+        for (file, name) in tests {
+            let source = std::fs::read_to_string(root.join(format!("crates/{file}.rs")));
+            let source = source.unwrap_or_else(|error| panic!("crates/{file}.rs: {error}"));
+            assert!(source.contains(&format!("fn {name}(")), "crates/{file}.rs has no test {name}");
+            found += 1;
+        }
+        assert!(found > before, "no test: {line}");
+    }
+    assert!(found > 20, "{found} tests");
+}

@@ -31,7 +31,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     },
     attacks::{
         locations_mean_one_place, headers_name_no_files, nothing_runs_in_browsers, forms_of_foreign_pages_are_refused,
-        encoded_names_are_other_names, sizes_are_limited,
+        encoded_names_are_other_names, sizes_are_limited, nothing_is_run,
     },
     datasets::{ inputs_are_logged_once, outputs_are_models_with_steps, datasets_are_found_by_experiment },
     evaluation_datasets::{ datasets_merge_records, datasets_are_found },
@@ -54,7 +54,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
         sources_stay_where_they_belong, versions_are_copied,
     },
     registry::{
-        verified_versions_never_change, folders_are_content_too, versions_are_compared_and_stable,
+        verified_versions_never_change, folders_are_content_too, verified_content_is_read_back, versions_are_compared_and_stable,
         the_object_api_shows_the_registry,
     },
     purge::{
@@ -69,7 +69,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     },
     webhooks::{
         webhooks_live_and_die, webhook_requests_are_checked, changes_are_told_in_order, deliveries_are_tried_again,
-        messages_are_given_up, messages_outlive_their_server, several_servers_send_once, runs_are_told_to_openlineage,
+        messages_are_given_up, the_dead_are_sent_again, messages_outlive_their_server, several_servers_send_once, runs_are_told_to_openlineage,
     },
     workspaces::{ workspaces_live_and_die, workspace_requests_are_checked },
 ];

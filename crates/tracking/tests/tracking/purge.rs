@@ -232,6 +232,13 @@ pub(crate) async fn a_namespace_takes_along_what_it_tracked(store: Store) {
         assert_eq!(late.status, 404, "a namespace that is going takes no requests");
         wait_until_gone(&api).await;
         assert_eq!(rows(&api).await, before);
+        // Whoever watches models and versions is told.
+        for kind in ["models", "modelversions"] {
+            let sql = "SELECT operation FROM changes WHERE namespace = 'team' AND resource = $1 ORDER BY revision";
+            let told = api.db.fetch(sql, vec![format!("{kind}.mcplane.io").into()]).await.unwrap();
+            let told: Vec<i64> = told.iter().map(|row| row.int(0).unwrap()).collect();
+            assert_eq!(told.last(), Some(&3), "{kind}: {told:?}");
+        }
     }
     create_team(&api).await;
     let listed = api.send(Method::GET, ROOT, &[TEAM], vec![]).await.json();

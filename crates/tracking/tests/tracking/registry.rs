@@ -106,6 +106,59 @@ pub(crate) async fn folders_are_content_too(store: Store) {
     assert_eq!(api.register("net", same).await.json()["digest"], made["digest"]);
 }
 
+/// What was verified is what is read, whatever becomes of the place where it was.
+pub(crate) async fn verified_content_is_read_back(store: Store) {
+    let api = store.start().await;
+    let run = api.run().await;
+    let one = api.file(&run, "weights.bin", "abc").await;
+    api.file(&run, "net/MLmodel", "flavors").await;
+    api.file(&run, "net/data/weights.bin", "123").await;
+    api.register("one", json!({"version": "v1.0.0", "model_path": one})).await;
+    let made = api.register("net", json!({"version": "v1.0.0", "model_path": format!("runs:/{run}/net")})).await.json();
+    for (path, content) in [("weights.bin", "evil"), ("net/MLmodel", "evil"), ("net/data/weights.bin", "evil")] {
+        api.file(&run, path, content).await;
+    }
+    let files = api.get(&format!("{ROOT}/net/versions/v1.0.0/files")).await.json();
+    assert_eq!((&files["digest"], &files["size"]), (&made["digest"], &json!(10)));
+    let paths: Vec<&str> = files["files"].as_array().unwrap().iter().map(|f| f["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["MLmodel", "data/weights.bin"]);
+    let read = async |path: &str| {
+        let answer = api.get(path).await;
+        (answer.status, answer.text())
+    };
+    let whole = |text: &str| (200, text.to_owned());
+    assert_eq!(read(&format!("{ROOT}/net/versions/1/files/data/weights.bin")).await, whole("123"));
+    assert_eq!(read(&format!("{ROOT}/one/versions/v1.0.0/files/weights.bin")).await, whole("abc"));
+    let range = [("range", "bytes=1-")];
+    let part = api.send(Method::GET, &format!("{ROOT}/one/versions/1/files/weights.bin"), &range, vec![]).await;
+    assert_eq!((part.status, part.text().as_str()), (206, "bc"));
+    // MLflow's pages ask for the same.
+    assert_eq!(read("/model-versions/get-artifact?name=net&version=1&path=MLmodel").await, whole("flavors"));
+    for (path, status) in [
+        (format!("{ROOT}/net/versions/1/files/data"), 404),
+        (format!("{ROOT}/net/versions/1/files/..%2fMLmodel"), 404),
+        (format!("{ROOT}/net/versions/2/files"), 404),
+        ("/models/v1/namespaces/other/models/net/versions/1/files".to_owned(), 404),
+        ("/model-versions/get-artifact?name=net&version=1&path=..%2FMLmodel".to_owned(), 400),
+        ("/model-versions/get-artifact?name=none&version=1&path=..%2Fx".to_owned(), 400),
+        ("/model-versions/get-artifact?name=none&version=1&path=x".to_owned(), 404),
+        ("/model-versions/get-artifact?name=net&version=1&path=none".to_owned(), 404),
+    ] {
+        assert_eq!(read(&path).await.0, status, "{path}");
+    }
+    let moved = api.get("//model-versions/get-artifact?name=net&version=1&path=MLmodel").await;
+    assert_eq!(moved.status, 308);
+    assert_eq!(moved.headers["location"], "/model-versions/get-artifact?name=net&version=1&path=MLmodel");
+
+    // What was never read is no content: it is what lies at its source now.
+    api.ok("registered-models/create", json!({"name": "loose"})).await;
+    let source = json!({"name": "loose", "source": format!("runs:/{run}/net"), "run_id": run});
+    api.ok("model-versions/create", source).await;
+    assert_eq!(read("/model-versions/get-artifact?name=loose&version=1&path=MLmodel").await, whole("evil"));
+    let (status, text) = read(&format!("{ROOT}/loose/versions/1/files")).await;
+    assert!(status == 400 && text.contains("is not verified"), "{status} {text}");
+}
+
 pub(crate) async fn versions_are_compared_and_stable(store: Store) {
     let api = store.start().await;
     let run = api.run().await;

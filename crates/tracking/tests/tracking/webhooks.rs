@@ -518,6 +518,51 @@ pub(crate) async fn messages_are_given_up(store: Store) {
     assert_eq!(other.got().len(), 1);
 }
 
+/// A message that was given up is listed to administrators, and goes out again with its old id when they say so.
+pub(crate) async fn the_dead_are_sent_again(store: Store) {
+    const LETTERS: &str = "/tracking/v1/namespaces/default/dead-letters";
+    let api = store.start_with(open()).await;
+    let receiver = Receiver::start().await;
+    let id = api.hook(&receiver, &["registered_model.created"]).await;
+    receiver.answer(&[410, 410, 410]);
+    let _sender = Sender::start(&api);
+    for name in ["a", "b", "c"] {
+        api.model(name).await;
+    }
+    let got = receiver.wait(3).await;
+    api.wait_until(DEAD, 3).await;
+    let first = api.get(&format!("{LETTERS}?limit=2")).await.json();
+    assert_eq!(first["items"].as_array().unwrap().len(), 2);
+    let next = first["continue"].as_str().unwrap();
+    let second = api.get(&format!("{LETTERS}?limit=2&continue={next}")).await.json();
+    assert_eq!((second["items"].as_array().unwrap().len(), &second["continue"]), (1, &Value::Null));
+    let letter = &first["items"][0];
+    assert_eq!((letter["id"].as_str().unwrap(), &letter["reason"]), (got[0].id(), &json!("it answered 410")));
+    assert_eq!((&letter["receiver"], &letter["body"]["data"]["name"]), (&json!(format!("webhook/{id}")), &json!("a")));
+    let others = api.get(&format!("{LETTERS}?receiver=webhook/none")).await.json();
+    assert_eq!(others["items"], json!([]));
+    let theirs = api.get("/tracking/v1/namespaces/other/dead-letters").await.json();
+    assert_eq!(theirs["items"], json!([]), "those of another namespace");
+
+    for bad in [json!({}), json!({"ids": ["x"], "all": true}), json!({"ids": "x"})] {
+        assert_eq!(api.post(&format!("{LETTERS}/replay"), &bad).await.status, 400, "{bad}");
+    }
+    let replay = async |body: Value| api.post(&format!("{LETTERS}/replay"), &body).await;
+    assert_eq!(replay(json!({"ids": [got[1].id(), "none"]})).await.status, 404);
+    api.wait_until(DEAD, 3).await;
+    assert_eq!(replay(json!({"ids": [got[1].id()]})).await.json(), json!({"replayed": 1}));
+    let again = receiver.wait(4).await;
+    assert_eq!((again[3].id(), again[3].text.as_str()), (got[1].id(), got[1].text.as_str()));
+    api.wait_until(DEAD, 2).await;
+    assert_eq!(replay(json!({"all": true})).await.json(), json!({"replayed": 2}));
+    let again = receiver.wait(6).await;
+    assert_eq!([again[4].id(), again[5].id()], [got[0].id(), got[2].id()]);
+    api.wait_until(DEAD, 0).await;
+    assert_eq!(replay(json!({"all": true})).await.json(), json!({"replayed": 0}));
+    let audited = api.count("SELECT count(*) FROM audit WHERE verb = 'replay'").await;
+    assert_eq!(audited, 3);
+}
+
 pub(crate) async fn messages_outlive_their_server(store: Store) {
     let api = store.start_with(open()).await;
     let receiver = Receiver::start().await;

@@ -1,6 +1,7 @@
 //! MLflow's own client, unmodified: what a training script does, and each noun's rules as a client sees them.
 
 use mcplane_testkit::browser::chromium;
+use mcplane_testkit::object_stores::{Emulator, Kind};
 use mcplane_testkit::python::Venv;
 use mcplane_testkit::seaweedfs::SeaweedFs;
 use mcplane_testkit::{Backend, Server, on_each_backend};
@@ -77,6 +78,21 @@ fn on_s3() {
     server.restart();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mlflow");
     pytest_with(&server, &folder.join("registration.py"), &vars, 4);
+    pytest(&server, &folder.join("files.py"), 3);
     let scenario = "scenarios.py::test_nested_runs_and_everything_that_is_logged";
     pytest(&server, &folder.join(scenario), 1);
+}
+
+/// Artifacts in Google Cloud Storage, as far as an emulator of its wire format goes.
+#[test]
+fn on_gcs() {
+    let gcs = Emulator::start(Kind::Gcs, "/artifacts");
+    let settings = ["--artifacts-destination", "gs://artifacts/mlflow"];
+    let mut server = Server::stopped(env!("CARGO_BIN_EXE_mcplane"), Backend::Sqlite, &settings);
+    server.under(["env".to_owned(), format!("STORAGE_EMULATOR_HOST={}", gcs.address)]);
+    server.restart();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mlflow");
+    pytest(&server, &folder.join("scenarios.py::test_nested_runs_and_everything_that_is_logged"), 1);
+    pytest(&server, &folder.join("files.py"), 3);
+    assert!(gcs.requests().iter().any(|request| request.starts_with("PUT /artifacts/mlflow/")), "{:?}", gcs.requests());
 }
