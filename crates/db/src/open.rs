@@ -96,6 +96,10 @@ impl fmt::Debug for Db {
 }
 
 const SQLITE_READERS: u32 = 4;
+/// Kibibytes of pages, negative as SQLite wants them, that a connection keeps for good once it has seen them. The operating
+/// system keeps them too, and gives them up when others need memory; a miss costs a copy from there.
+const WRITER_CACHE: &str = "-4000";
+const READER_CACHE: &str = "-1000";
 const POSTGRES_READERS: u32 = 8;
 /// How long [`Db::close`] waits for readers.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -250,13 +254,13 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
 
 fn open_sqlite(path: &Path) -> (Pool, WriteConnection) {
     let options = sqlite_options(path);
-    let writer = WriteConnection::sqlite(options.clone().pragma("cache_size", "-8000"));
+    let writer = WriteConnection::sqlite(options.clone().pragma("cache_size", WRITER_CACHE));
     let readers = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(Duration::from_secs(10))
         // A file does not go away as a server does.
         .test_before_acquire(false)
-        .connect_lazy_with(options.create_if_missing(false).read_only(true).pragma("cache_size", "-2000"));
+        .connect_lazy_with(options.create_if_missing(false).read_only(true).pragma("cache_size", READER_CACHE));
     (Pool::Sqlite(readers), writer)
 }
 
