@@ -201,8 +201,8 @@ pub enum Event {
 /// How a step or an import ended, after its last retry.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// Well, with these outputs: see [`read_outputs`](crate::values::read_outputs). The content of artifacts that still
-    /// have a `custom_path` has been brought to their URI: tasks to come are told of the URI only.
+    /// Well, with these outputs: see [`read_outputs`](crate::values::read_outputs). The content of artifacts with a
+    /// `custom_path` has been brought to their URI: tasks to come are told of the URI only.
     Succeeded(Bindings),
     /// Badly.
     Failed {

@@ -32,8 +32,8 @@ pub struct DeclaredOutput {
 ///
 /// As KFP's launcher: the `ExecutorOutput` goes before a file; a STRING is taken raw, numbers are trimmed, a BOOLEAN is
 /// what Go's `ParseBool` takes, LIST and STRUCT are JSON; a declared parameter in neither place fails the task.
-/// Artifacts are the provisioned ones with the task's URI, metadata (key by key) and name over them. A custom path becomes
-/// the URI of an artifact whose URI is a plain path; otherwise it stays, for whoever brings the content to the store.
+/// Artifacts are the provisioned ones with the task's URI, metadata (key by key), name and custom path over them; content
+/// at a custom path is to be brought to the URI.
 pub fn read_outputs(
     declared: &DeclaredOutputs,
     executor_output: Option<&str>,
@@ -119,12 +119,7 @@ fn merge(provisioned: &Artifact, said: &Value) -> Artifact {
     if let Some(uri) = text(["uri", "uri"]) {
         uri.clone_into(&mut artifact.uri);
     }
-    match text(["custom_path", "customPath"]) {
-        // Without a store to bring it to, content is where it is.
-        Some(path) if !artifact.uri.contains("://") => path.clone_into(&mut artifact.uri),
-        Some(path) => artifact.custom_path = Some(path.to_owned()),
-        None => {}
-    }
+    artifact.custom_path = text(["custom_path", "customPath"]).map(str::to_owned).or(artifact.custom_path);
     if let Some(Value::Object(metadata)) = said.get("metadata") {
         artifact.metadata.extend(metadata.iter().map(|(key, value)| (key.clone(), normalized(value.clone()))));
     }
@@ -213,9 +208,6 @@ mod tests {
         assert_eq!((artifact.name.as_str(), artifact.uri.as_str()), ("model", "s3://b/k"));
         assert_eq!(Value::Object(artifact.metadata.clone()), json!({"a": 1, "b": 3, "c": "x"}));
         assert_eq!(artifact.path(), "/c");
-        let local = output.replace("s3://b/k", "/elsewhere");
-        let local = read_outputs(&declared, Some(&local), &BTreeMap::new()).unwrap();
-        assert_eq!((local.artifacts["model"][0].uri.as_str(), &local.artifacts["model"][0].custom_path), ("/c", &None));
     }
 
     proptest! {

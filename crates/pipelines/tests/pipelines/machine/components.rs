@@ -88,7 +88,8 @@ fn python(name: &str, step: &Step, files: &mut Files) -> Result<Value, String> {
             first["uri"] = json!(format!("{root}/elsewhere"));
             second["custom_path"] = json!(format!("{root}/own"));
             files.insert(format!("{root}/elsewhere"), "elsewhere".to_owned());
-            files.insert(format!("{root}/own"), "own".to_owned());
+            // The driver brings it there.
+            files.insert(second["uri"].as_str().unwrap().to_owned(), "own".to_owned());
             artifacts.insert("first".to_owned(), json!({"artifacts": [first]}));
             artifacts.insert("second".to_owned(), json!({"artifacts": [second]}));
             Value::Null
