@@ -31,6 +31,8 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     12 "0012_purge",
     14 "0014_scorers",
     15 "0015_tasks",
+    16 "0016_contracts",
+    17 "0017_gates",
 ];
 
 pub(crate) async fn run(connection: Connection<'_>) -> Result<()> {

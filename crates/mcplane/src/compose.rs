@@ -9,6 +9,7 @@ use axum::Router;
 use mcplane_access::{self as access, Access, Anonymous};
 use mcplane_blobs::{Blobs, BlobsConfig, External};
 use mcplane_core::SystemClock;
+use mcplane_data::{self as data, Data};
 use mcplane_db::{Compactor, Db, StoreUrl};
 use mcplane_objects::http::{self, Door, PathGuard, Route};
 use mcplane_objects::storage::{Cipher, TableStorage};
@@ -190,10 +191,11 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     access.register(&mut registry);
     tracking::models::register(&mut registry, &db);
     let pods = scheduler::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
+    data::register(&mut registry, &(Arc::new(table.clone()) as _));
     access.keep_pods(Arc::new(pods.clone()));
     let quotas = Quotas::start(&db, &table).await?;
     let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
-    access.bootstrap(&objects, [tracking::roles(), scheduler::scope::roles()].concat()).await?;
+    access.bootstrap(&objects, [tracking::roles(), scheduler::scope::roles(), data::scope::roles()].concat()).await?;
 
     // Doors, and the controllers behind them.
     let api = http::routes(Door {
@@ -204,10 +206,13 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     });
     let tracked = Arc::new(start_tracking(foundation, &db, &table, cipher).await?);
     let client = controllers::in_process(api.clone().into_router(), "controllers");
-    controllers::start(&objects, vec![tracked.clone()], &client, &stopping, &background);
+    let checked = Arc::new(Data::new(&db, Arc::clone(&objects), access.authorizer(), None));
+    controllers::start(&objects, vec![tracked.clone(), checked.clone()], &client, &stopping, &background);
     let purging = Arc::clone(&tracked);
     background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));
     background.spawn(Arc::clone(&tracked).send_messages(stopping.clone()));
+    background.spawn(stopping.clone().run_until_cancelled_owned(Arc::clone(&checked).run()));
+    let checks = data::http::routes(data::http::Door { data: checked, authorizer: access.authorizer() });
     let work =
         work::start(Work { foundation, db: &db, table: &table, client: &client, pods: &pods, login }, &background)
             .await?;
@@ -224,7 +229,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         objects,
         authorizer: access.authorizer(),
     });
-    let mut all = operations.merge(api).merge(access.routes()).merge(tracking).merge(tasks);
+    let mut all = operations.merge(api).merge(access.routes()).merge(tracking).merge(tasks).merge(checks);
     if !config.tracking.mlflow_ui.is_empty() {
         all = all.merge(tracking::pages::routes(Path::new(&config.tracking.mlflow_ui))?);
     }

@@ -6,9 +6,11 @@ mod audit;
 mod completions;
 mod config;
 mod connection;
+mod contract;
 mod dead_letters;
 mod delete;
 mod failure;
+mod gate;
 mod gc;
 mod get;
 mod kubeconfig;
@@ -79,6 +81,8 @@ enum Command {
     DeadLetters(dead_letters::Arguments),
     Task(task::Arguments),
     Queue(queue::Arguments),
+    Contract(contract::Arguments),
+    Gate(gate::Arguments),
     Lineage(lineage::Arguments),
     User(user::Arguments),
     Kubeconfig(kubeconfig::Arguments),
@@ -102,6 +106,8 @@ pub fn main() -> ExitCode {
         Command::DeadLetters(arguments) => wait_for(dead_letters::run(arguments)),
         Command::Task(arguments) => wait_for(task::run(arguments)),
         Command::Queue(arguments) => wait_for(queue::run(arguments)),
+        Command::Contract(arguments) => wait_for(contract::run(arguments)),
+        Command::Gate(arguments) => wait_for(gate::run(arguments)),
         Command::Lineage(arguments) => wait_for(lineage::run(arguments)),
         Command::User(arguments) => wait_for(user::run(arguments)),
         Command::Kubeconfig(arguments) => wait_for(kubeconfig::run(arguments)),

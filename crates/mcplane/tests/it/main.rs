@@ -4,6 +4,7 @@
 
 mod cli;
 mod client;
+mod contracts;
 mod crash;
 mod durability;
 mod guard;

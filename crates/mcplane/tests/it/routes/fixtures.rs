@@ -81,6 +81,10 @@ pub(super) fn manifest(plural: &str, name: &str) -> Value {
         "cronjobs" => {
             json!({"spec": {"schedule": "0 0 1 1 *", "suspend": true, "jobTemplate": {"spec": {"template": template}}}})
         }
+        "datacontracts" => json!({"spec": {"columns": [{"name": "a", "type": "integer"}]}}),
+        "gates" => json!({"spec": {
+            "columns": {"label": "l", "prediction": "p"}, "thresholds": [{"metric": "accuracy", "min": 0.9}],
+        }}),
         "users" => json!({"spec": {"role": "stranger", "password": "the password of a thing"}}),
         other => panic!("what does an object of {other} look like?"),
     };

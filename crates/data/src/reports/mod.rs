@@ -1,0 +1,13 @@
+//! What checks of data came to: rows that are only added.
+//!
+//! A report is durable when it is acknowledged. What follows from it, the contract's status and an event for a hard failure, is
+//! made from the rows afterwards, as often as needed ([`crate::Data::run`]): a crash between both loses nothing. A contract's status
+//! shows its newest report, whichever was told of last.
+
+pub(crate) mod http;
+mod service;
+mod store;
+mod tell;
+
+pub use service::{NewReport, Observed, StoredReport};
+pub use store::Filter;
