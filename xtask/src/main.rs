@@ -19,7 +19,8 @@ cargo xtask COMMAND
   setup    installs what the tests need beside Rust (PostgreSQL, kubectl, Python, strace), or says what is missing
   rules    layers between crates, licences, banned and doubled dependencies, file lengths, words
   test     all tests, and that every backend's suite has run (arguments go to the test runner)
-  soak     100 rounds of kill -9 on both databases in a release build (MCPLANE_CRASH_ROUNDS changes the number)
+  soak     100 rounds of kill -9 on both databases in a release build, of servers that store objects and runs, and of servers,
+           shims and programs of tasks (MCPLANE_CRASH_ROUNDS changes the number)
   bench    throughput, latency, memory and start-up of the release build, each beside its limit
            (bench tracking: beside a real mlflow server in the same run; with --large 100,000 runs and 10 million points)
 ";

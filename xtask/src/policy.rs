@@ -216,6 +216,10 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { word: "kube_rs::", at_least: 10 },
     Suite { word: "crash::", at_least: 2 },
     Suite { word: "durability::", at_least: 2 },
+    Suite { word: "faults::", at_least: 9 },
+    Suite { word: "tasks_survive_kill_9", at_least: 2 },
+    Suite { word: "several_servers_share_postgres", at_least: 1 },
+    Suite { word: "simulation::", at_least: 2 },
 ];
 
 impl Suite {

@@ -23,6 +23,19 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Whether several servers may use one database.
+    pub fn is_shared(self) -> bool {
+        self == Self::Postgres
+    }
+
+    /// Milliseconds since the epoch by the clock of the database, which is one for all servers.
+    pub fn now_ms(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Self::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+        }
+    }
+
     /// `(SELECT …)` over the numbers of a list, bound at `$n` as [`Arg::list`] makes it; for `IN`.
     pub fn numbers(self, n: usize) -> String {
         match self {

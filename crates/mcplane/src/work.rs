@@ -154,7 +154,13 @@ impl Tokens {
         }
         let Some((name, uid)) = pods::identity(&self.db, task.no, task.attempt).await? else { return Ok(None) };
         let accounts = Api::<ServiceAccount>::namespaced(self.client.clone(), &task.namespace);
-        let away = |error: kube::Error| Error::bad_request(format!("a token for service account {account:?}: {error}"));
+        let away = |error: kube::Error| {
+            let message = format!("a token for service account {account:?}: {error}");
+            match error {
+                kube::Error::Api(status) if status.code < 500 => Error::bad_request(message),
+                error => Error::Unavailable { message, source: Some(error.into()) },
+            }
+        };
         if account == DEFAULT_ACCOUNT && accounts.get_opt(account).await.map_err(away)?.is_none() {
             let mut made = ServiceAccount::default();
             made.metadata.name = Some(account.to_owned());

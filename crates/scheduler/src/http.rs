@@ -1,4 +1,4 @@
-//! The door of tasks: `/tasks/v1/namespaces/{namespace}/…`, in JSON, with errors as Kubernetes' `Status`.
+//! The door of tasks: `/tasks/v1/namespaces/{namespace}/…`, and `/tasks/v1/…` over all namespaces, in JSON, with errors as Kubernetes' `Status`.
 //!
 //! A route names the verb and the resource that roles speak of, so that none can be added without saying who may use it; the
 //! caller is checked before anything of the request is read.
@@ -20,7 +20,9 @@ use serde::de::DeserializeOwned;
 use crate::scheduler::Scheduler;
 use crate::{code, queues, scope, tasks};
 
-/// How all paths of this door begin.
+/// How paths of this door begin.
+const ROOT: &str = "/tasks/v1/";
+/// How paths begin that are about one namespace.
 pub(crate) const NAMESPACES: &str = "/tasks/v1/namespaces/";
 /// How paths begin whose requests this crate limits itself.
 pub const OWN_BODY_LIMITS: &[&str] = &[NAMESPACES];
@@ -52,7 +54,7 @@ pub fn routes(door: Door) -> Routes {
     routes.with_state(door)
 }
 
-/// Routes below a namespace that are being gathered.
+/// Routes that are being gathered.
 pub(crate) struct Paths(Routes<Door>);
 
 impl Paths {
@@ -64,7 +66,27 @@ impl Paths {
         (verb, resource): (&'static str, &'static str),
         handler: H,
     ) -> Self {
-        let path = format!("{NAMESPACES}{{namespace}}/{path}");
+        self.at(method, &format!("{NAMESPACES}{{namespace}}/{path}"), (verb, resource), handler)
+    }
+
+    /// The same for those who may do it in all namespaces.
+    pub(crate) fn on_all<H: Handler<T, Door>, T: 'static>(
+        self,
+        method: &'static str,
+        path: &str,
+        access: (&'static str, &'static str),
+        handler: H,
+    ) -> Self {
+        self.at(method, &format!("{ROOT}{path}"), access, handler)
+    }
+
+    fn at<H: Handler<T, Door>, T: 'static>(
+        self,
+        method: &'static str,
+        path: &str,
+        (verb, resource): (&'static str, &'static str),
+        handler: H,
+    ) -> Self {
         let handlers: MethodRouter<Door> = match method {
             "GET" => axum::routing::get(handler),
             "PUT" => axum::routing::put(handler),
@@ -72,11 +94,11 @@ impl Paths {
             _ => axum::routing::post(handler),
         };
         let handlers = handlers.layer(Extension(Access { verb, resource }));
-        Self(self.0.family(&path, handlers, [Route::new(method, path.as_str())]))
+        Self(self.0.family(path, handlers, [Route::new(method, path)]))
     }
 }
 
-/// A caller who may do what the route is for, in a namespace that exists.
+/// A caller who may do what the route is for, in a namespace that exists or in all.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) scheduler: Arc<Scheduler>,
@@ -103,7 +125,9 @@ impl FromRequestParts<Door> for Admitted {
                 return Err(error.into());
             }
         };
-        door.scheduler.require_namespace(namespace)?;
+        if !namespace.is_empty() {
+            door.scheduler.require_namespace(namespace)?;
+        }
         Ok(Self { scheduler: Arc::clone(&door.scheduler), grant })
     }
 }

@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::code::Archives;
-use crate::dispatch::{Engine, Event, Runner};
+use crate::dispatch::{Engine, Event, Lead, Runner};
 use crate::logs::Logs;
 use crate::metrics::Metrics;
-use crate::tasks::Demand;
+use crate::tasks::{Demand, Task};
 use crate::transport::Transport;
 
 /// How long the engine rests after the store failed it.
@@ -45,7 +45,7 @@ pub struct Scheduler {
     pub(crate) metrics: Metrics,
     /// This machine, for good.
     pub(crate) node: Arc<str>,
-    /// This process: random, so that no two are ever taken for one.
+    /// This process: its machine, and something random, so that no two are ever taken for one.
     pub(crate) identity: String,
     /// Namespaces that are not going, with their shares.
     namespaces: Mirror<u32>,
@@ -89,7 +89,7 @@ impl Scheduler {
         let resource: Arc<str> = "namespaces".into();
         let namespaces = Mirror::start(&db, table, &resource, share, |_| ()).await?;
         let (events, heard) = mpsc::unbounded_channel();
-        let identity = uuid::Uuid::new_v4().to_string();
+        let identity = format!("{node}/{}", uuid::Uuid::new_v4());
         let heard = std::sync::Mutex::new(Some(heard));
         Ok(Self { db, config, transport, runners, archives, logs, metrics, node, identity, namespaces, events, heard })
     }
@@ -116,11 +116,21 @@ impl Scheduler {
             while events.try_recv().is_ok() {}
             stopping.run_until_cancelled(tokio::time::sleep(RETRY)).await;
         }
+        if self.db.dialect().is_shared()
+            && let Err(error) = Lead::resign(&self.db, &self.identity).await
+        {
+            tracing::debug!(%error, "another server waits until this one's lease has ended");
+        }
     }
 
     /// Milliseconds since the epoch, by the store's clock.
     pub fn now(&self) -> Timestamp {
         self.db.clock().now()
+    }
+
+    /// The place of the runner that takes a task.
+    pub(crate) fn runner(&self, task: &Task) -> Option<usize> {
+        self.runners.iter().position(|runner| runner.takes(&task.spec.work))
     }
 
     /// Tells the engine of something that is durable.

@@ -20,11 +20,19 @@ pub fn attributes(verb: &'static str, resource: &'static str, namespace: &str, n
 /// The namespace that a grant is for. Every statement about tasks is bound to it.
 ///
 /// # Errors
-/// [`Error::Internal`] for a grant across namespaces, which no door of this crate asks for.
+/// [`Error::Internal`] for a grant across namespaces, which only lists may have.
 pub(crate) fn namespace(grant: &Grant) -> Result<&str> {
+    namespaces(grant)?.ok_or_else(|| Error::internal("a grant without a namespace"))
+}
+
+/// The same; `None` for a grant across namespaces.
+///
+/// # Errors
+/// [`Error::Internal`] for a grant for what is in no namespace.
+pub(crate) fn namespaces(grant: &Grant) -> Result<Option<&str>> {
     match &grant.attributes().target {
-        Target::Resource { namespace, .. } if !namespace.is_empty() => Ok(namespace),
-        _ => Err(Error::internal("a grant without a namespace")),
+        Target::Resource { namespace, .. } => Ok(Some(namespace.as_str()).filter(|namespace| !namespace.is_empty())),
+        _ => Err(Error::internal("a grant for no resource")),
     }
 }
 

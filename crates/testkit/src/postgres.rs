@@ -9,18 +9,20 @@ use crate::process::{self, Output, find, random_hex, run};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 const USER: &str = "mcplane";
 
 /// A database of one's own, dropped with the value.
 #[derive(Debug)]
 pub struct Database {
-    cluster: &'static Cluster,
+    cluster: Arc<Cluster>,
     name: String,
     url: String,
 }
@@ -28,7 +30,15 @@ pub struct Database {
 impl Database {
     /// A fresh, empty database; starts the cluster if nobody has.
     pub fn create() -> Self {
-        let cluster = Cluster::get();
+        Self::create_in(Cluster::get())
+    }
+
+    /// A database in a cluster of its own, which can be crashed without harm to others.
+    pub fn create_alone() -> Self {
+        Self::create_in(Arc::new(Cluster::alone()))
+    }
+
+    fn create_in(cluster: Arc<Cluster>) -> Self {
         let name = format!("test_{}", random_hex(8));
         cluster.client("createdb", &["--template=template0", "--encoding=UTF8", "--locale=C", &name]).ok();
         let url = format!("postgres://{USER}:{}@127.0.0.1:{}/{name}", cluster.password, cluster.port);
@@ -38,6 +48,17 @@ impl Database {
     /// `postgres://user:password@127.0.0.1:port/name`
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Crashes the cluster, and starts it again after `down`: only for one of [`Self::create_alone`].
+    pub fn crash_cluster(&self, down: Duration) {
+        let Cluster { bin, port, home: Some(home), .. } = &*self.cluster else {
+            panic!("others use this cluster, too");
+        };
+        let data = home.path().join("data");
+        stop(bin, &data);
+        std::thread::sleep(down);
+        start_server(bin, &data, *port);
     }
 
     /// What SQL answers, rows as lines, columns separated by `|`.
@@ -65,31 +86,49 @@ struct Cluster {
     password: String,
     /// Shared lock: as long as any process has one, the cluster stays.
     _user: File,
+    /// The directory of a cluster that ends with this value.
+    home: Option<TempDir>,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(home) = &self.home {
+            stop(&self.bin, &home.path().join("data"));
+        }
+    }
 }
 
 impl Cluster {
-    fn get() -> &'static Self {
-        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        CLUSTER.get_or_init(Self::attach)
+    fn get() -> Arc<Self> {
+        static CLUSTER: OnceLock<Arc<Cluster>> = OnceLock::new();
+        Arc::clone(CLUSTER.get_or_init(|| Arc::new(Self::attach(&home(&bin_dir())))))
     }
 
-    fn attach() -> Self {
+    fn alone() -> Self {
+        let home = tempfile::Builder::new().prefix("mcplane-test-postgres-").tempdir().expect("temporary directory");
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711))
+            .expect("directory for PostgreSQL");
+        let mut cluster = Self::attach(home.path());
+        cluster.home = Some(home);
+        cluster
+    }
+
+    fn attach(dir: &Path) -> Self {
         let bin = bin_dir();
-        let dir = home(&bin);
-        let starting = lock_file(&dir, "start.lock");
+        let starting = lock_file(dir, "start.lock");
         starting.lock().expect("lock for the start of PostgreSQL");
-        let user = lock_file(&dir, "users.lock");
+        let user = lock_file(dir, "users.lock");
         user.lock_shared().expect("lock for the use of PostgreSQL");
         let connection = dir.join("connection");
         let (port, password) = match running(&connection) {
             Some(found) => found,
             None => {
-                let found = start(&bin, &dir);
+                let found = start(&bin, dir);
                 write_private(&connection, &format!("{} {}", found.0, found.1));
                 found
             }
         };
-        Self { bin, port, password, _user: user }
+        Self { bin, port, password, _user: user, home: None }
     }
 
     fn client(&self, program: &str, args: &[&str]) -> Output {
@@ -161,15 +200,26 @@ fn start(bin: &Path, dir: &Path) -> (u16, String) {
     std::fs::remove_file(&password_file).ok();
 
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("free port").port();
+    start_server(bin, &data, port);
+    stop_when_unused(&owner, bin, dir, &data);
+    (port, password)
+}
+
+fn start_server(bin: &Path, data: &Path, port: u16) {
+    let owner = Owner::choose();
     let options = format!("-p {port} -h 127.0.0.1 -k '' -c max_connections=300 -c shared_buffers=64MB -c jit=off");
     let mut pg_ctl = owner.command(&bin.join("pg_ctl"));
-    pg_ctl.arg("-D").arg(&data).args(["-w", "-t", "60", "-s", "-o", &options, "-l"]).arg(data.join("server.log"));
+    pg_ctl.arg("-D").arg(data).args(["-w", "-t", "60", "-s", "-o", &options, "-l"]).arg(data.join("server.log"));
     // `pg_ctl` leaves the server with its own output, so it must not be a pipe that somebody reads to the end.
     let status = pg_ctl.arg("start").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let log = || std::fs::read_to_string(data.join("server.log")).unwrap_or_default();
     assert!(status.is_ok_and(|status| status.success()), "PostgreSQL does not start:\n{}", log());
-    stop_when_unused(&owner, bin, dir, &data);
-    (port, password)
+}
+
+/// Stops a cluster as a crash does.
+fn stop(bin: &Path, data: &Path) {
+    let mut pg_ctl = Owner::choose().command(&bin.join("pg_ctl"));
+    run(pg_ctl.arg("-D").arg(data).args(["-m", "immediate", "-s", "-w", "stop"]), None);
 }
 
 /// Waits until nobody holds the users' lock, twice with a pause (a runner starts test after test), then stops the
@@ -242,7 +292,7 @@ mod tests {
         assert_eq!(one.query("SHOW fsync"), "on");
         assert_eq!(one.query("SHOW synchronous_commit"), "on");
 
-        let (cluster, name) = (one.cluster, one.name.clone());
+        let (cluster, name) = (Arc::clone(&one.cluster), one.name.clone());
         drop(one);
         let left = format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'");
         assert_eq!(cluster.client("psql", &["-XAtqc", &left]).ok().trim(), "0");

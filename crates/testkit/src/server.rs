@@ -7,6 +7,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -37,7 +38,7 @@ macro_rules! on_each_backend {
 pub struct Server {
     binary: PathBuf,
     directory: TempDir,
-    database: Option<Database>,
+    database: Option<Arc<Database>>,
     wrapper: Vec<OsString>,
     args: Vec<OsString>,
     process: Option<Process>,
@@ -68,10 +69,16 @@ impl Server {
 
     /// A server that [`Self::restart`] starts for the first time.
     pub fn stopped(binary: &str, backend: Backend, args: &[&str]) -> Self {
+        let database = (backend == Backend::Postgres).then(|| Arc::new(Database::create()));
+        Self::stopped_on(binary, database, args)
+    }
+
+    /// [`Self::stopped`] on a database that others may use, too; on the embedded one if there is none.
+    pub fn stopped_on(binary: &str, database: Option<Arc<Database>>, args: &[&str]) -> Self {
         Self {
             binary: binary.into(),
             directory: tempfile::Builder::new().prefix("mcplane-test-").tempdir().expect("temporary directory"),
-            database: (backend == Backend::Postgres).then(Database::create),
+            database,
             wrapper: Vec::new(),
             args: args.iter().map(OsString::from).collect(),
             process: None,
@@ -167,7 +174,7 @@ impl Server {
     }
 
     /// The server's database when it is not the embedded one.
-    pub fn database(&self) -> Option<&Database> {
+    pub fn database(&self) -> Option<&Arc<Database>> {
         self.database.as_ref()
     }
 

@@ -12,12 +12,17 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use mcplane_core::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::folder::Folder;
 use reader::{Reader, Step};
 
 /// How often a reader looks whether there is more.
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Readers that look at a time. Those who wait take no thread: a thousand that follow would otherwise have hundreds.
+const AT_ONCE: usize = 8;
+static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// Which part of a log, and how; the options of `kubectl logs`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +48,7 @@ pub fn read(folder: &Path, options: LogOptions) -> LogStream {
     stream::unfold(Some(reader), move |reader| async move {
         let mut reader = reader?;
         loop {
+            let permit = TURNS.acquire().await;
             let turn = tokio::task::spawn_blocking(move || {
                 let step = reader.step();
                 (reader, step)
@@ -52,6 +58,7 @@ pub fn read(folder: &Path, options: LogOptions) -> LogStream {
                 Ok(turn) => turn,
                 Err(error) => return Some((Err(io::Error::other(error)), None)),
             };
+            drop(permit);
             match step {
                 Ok(Step::Data(bytes)) => return Some((Ok(bytes), Some(reader))),
                 Ok(Step::Wait) => tokio::time::sleep(INTERVAL).await,

@@ -7,6 +7,7 @@ mod client;
 mod contracts;
 mod crash;
 mod durability;
+mod faults;
 mod guard;
 mod guarded;
 mod harness;

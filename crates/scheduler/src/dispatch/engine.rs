@@ -1,17 +1,21 @@
 //! The engine's round.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mcplane_core::{Result, Timestamp};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::adopt::{Adopted, adopt};
+use super::follow;
 use super::lead::{Lead, RENEW_MS};
-use super::runner::{Ended, Reports, Started};
+use super::runner::{Ended, Reports};
 use super::steps;
 use crate::fairness::{self, Board, Capacity, Entry, NamespaceRule, Node, QueueRule};
 use crate::scheduler::Scheduler;
+use crate::tasks::notes;
 use crate::tasks::store::{self, Pending};
 use crate::tasks::{AttemptOf, Concurrency, Demand, Outcome, State, Task};
 use crate::timers::Wheel;
@@ -24,7 +28,9 @@ const HOLD_MS: i64 = 30_000;
 /// How long a machine may be silent before its attempts are given up, in milliseconds.
 const TOLERATION_MS: i64 = 60_000;
 /// How long the engine sleeps when nothing is due.
-const IDLE: Duration = Duration::from_millis(RENEW_MS.unsigned_abs());
+pub(super) const IDLE: Duration = Duration::from_millis(RENEW_MS.unsigned_abs());
+/// How often the engine looks whether other servers left notes, where there may be any.
+const LISTEN: Duration = Duration::from_millis(100);
 /// Rows of one page when memory is filled from the table.
 const PAGE: i64 = 10_000;
 
@@ -47,8 +53,18 @@ struct Known {
     /// Number of its newest attempt.
     attempt: i64,
     demand: fairness::Demand,
-    /// It was chosen, and has its part of the machine.
-    chosen: bool,
+    place: Place,
+}
+
+/// Where a task is that the engine knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the wheel, or waiting on the board.
+    Waits,
+    /// It was chosen, and has its part of this machine.
+    Here,
+    /// Another machine runs it. It counts for limits, and takes nothing of this one.
+    Elsewhere,
 }
 
 /// An attempt that runs here.
@@ -68,7 +84,7 @@ pub(crate) struct Engine<'e> {
     ends: mpsc::UnboundedReceiver<Ended>,
     ended: Vec<Ended>,
     lead: Lead,
-    renewed_at: Timestamp,
+    renewed_at: Instant,
     board: Board,
     wheel: Wheel,
     /// Shares of namespaces, as the board knows them.
@@ -81,6 +97,8 @@ pub(crate) struct Engine<'e> {
     running: HashMap<AttemptOf, Running>,
     /// What the transport gave and may forget.
     receipts: Vec<i64>,
+    /// When to look for notes of other servers; `None` where there can be none.
+    listen_at: Option<Instant>,
 }
 
 impl<'e> Engine<'e> {
@@ -96,12 +114,7 @@ impl<'e> Engine<'e> {
 
     /// Takes the lead, once it is free, and fills memory from the rows.
     async fn start(scheduler: Arc<Scheduler>, events: &'e mut mpsc::UnboundedReceiver<Event>) -> Result<Self> {
-        let lead = loop {
-            if let Some(lead) = Lead::take(&scheduler.db, &scheduler.identity).await? {
-                break lead;
-            }
-            tokio::time::sleep(IDLE).await;
-        };
+        let lead = follow::until_lead(&scheduler, events).await?;
         let now = scheduler.now();
         let (reports, ends) = Reports::new();
         let mut engine = Self {
@@ -111,7 +124,7 @@ impl<'e> Engine<'e> {
             ends,
             ended: Vec::new(),
             lead,
-            renewed_at: now,
+            renewed_at: Instant::now(),
             board: Board::default(),
             wheel: Wheel::new(scheduler.config.tick_ms, now),
             shares: HashMap::new(),
@@ -119,6 +132,7 @@ impl<'e> Engine<'e> {
             known: HashMap::new(),
             running: HashMap::new(),
             receipts: Vec::new(),
+            listen_at: scheduler.db.dialect().is_shared().then(Instant::now),
             scheduler,
         };
         let config = &engine.scheduler.config;
@@ -130,13 +144,14 @@ impl<'e> Engine<'e> {
         engine.share();
         engine.adopt().await?;
         engine.fill().await?;
+        engine.clear().await?;
         Ok(engine)
     }
 
     /// Everything that can be done now, once; tells whether there was anything.
     async fn round(&mut self) -> Result<bool> {
         self.keep_lead().await?;
-        let heard = self.hear().await?;
+        let heard = self.hear().await? | self.listen().await?;
         while self.ended.len() < BATCH
             && let Ok(ended) = self.ends.try_recv()
         {
@@ -173,6 +188,10 @@ impl<'e> Engine<'e> {
             Some(due) => Duration::from_millis(u64::try_from(due - self.scheduler.now()).unwrap_or(0)).min(IDLE),
             None => IDLE,
         };
+        let sleep = match self.listen_at {
+            Some(at) => sleep.min(at.saturating_duration_since(Instant::now())),
+            None => sleep,
+        };
         tokio::select! {
             _ = self.events.recv_many(&mut self.heard, BATCH) => {}
             _ = self.ends.recv_many(&mut self.ended, BATCH) => {}
@@ -181,15 +200,19 @@ impl<'e> Engine<'e> {
     }
 
     async fn keep_lead(&mut self) -> Result<()> {
-        let now = self.scheduler.now();
-        if (now - self.renewed_at).abs() < RENEW_MS {
+        // Not by the clock that is shown, which may be set.
+        if self.renewed_at.elapsed() < IDLE {
             return Ok(());
         }
-        self.renewed_at = now;
+        self.renewed_at = Instant::now();
+        let now = self.scheduler.now();
         let (lead, _) = tokio::try_join!(self.lead.renew(&self.scheduler.db), self.scheduler.transport.redeliver(now))?;
         self.lead = lead.ok_or_else(super::lead::lost)?;
         crate::nodes::beat(&self.scheduler).await?;
-        let silent = store::running_on_silent(&self.scheduler.db, &self.scheduler.node, now - TOLERATION_MS).await?;
+        let (db, node) = (&self.scheduler.db, &self.scheduler.node);
+        // By the clock by which machines beat.
+        let beats = if db.dialect().is_shared() { db.dialect().now_ms().to_owned() } else { now.to_string() };
+        let silent = store::running_on_silent(db, node, &beats, TOLERATION_MS).await?;
         let lost = |of| Ended { of, outcome: Outcome::lost("its machine has been silent for a minute") };
         self.ended.extend(silent.into_iter().map(lost));
         self.share();
@@ -220,7 +243,7 @@ impl<'e> Engine<'e> {
 
     /// Takes in an unfinished task: to the wheel until its time comes, to the board after that.
     fn admit(&mut self, pending: Pending) {
-        let known = Known { attempt: pending.attempt, demand: vector(pending.demand), chosen: false };
+        let known = Known { attempt: pending.attempt, demand: vector(pending.demand), place: Place::Waits };
         match pending.state {
             State::Waiting => self.wheel.insert(pending.no, pending.due_at),
             State::Ready => {
@@ -244,11 +267,14 @@ impl<'e> Engine<'e> {
     /// A task leaves the board; what was kept for it is free.
     fn release(&mut self, no: i64) {
         let Some(known) = self.known.remove(&no) else { return };
-        if !known.chosen {
+        if known.place == Place::Waits {
             self.board.withdraw(no);
             return;
         }
         self.board.finished(no, self.scheduler.now());
+        if known.place == Place::Elsewhere {
+            return;
+        }
         self.capacity.slots = self.capacity.slots.saturating_add(1);
         if let Some(node) = self.capacity.nodes.first_mut() {
             node.free = node.free.plus(&known.demand);
@@ -276,9 +302,14 @@ impl<'e> Engine<'e> {
 
     /// An attempt is over, and its row says so.
     fn settle(&mut self, of: AttemptOf) {
-        let Some(Running { runner, .. }) = self.running.remove(&of) else { return };
-        self.release(of.no);
-        self.scheduler.runners[runner].forget(of);
+        match self.running.remove(&of) {
+            Some(Running { runner, .. }) => {
+                self.release(of.no);
+                self.scheduler.runners[runner].forget(of);
+            }
+            None if self.known.get(&of.no).is_some_and(|known| known.place == Place::Elsewhere) => self.release(of.no),
+            None => {}
+        }
     }
 
     async fn acknowledge(&self, receipts: Vec<i64>) -> Result<()> {
@@ -300,7 +331,7 @@ impl<'e> Engine<'e> {
         let mut deliveries = Vec::with_capacity(choices.len());
         for choice in choices {
             let Some(known) = self.known.get_mut(&choice.task) else { continue };
-            known.chosen = true;
+            known.place = Place::Here;
             let of = AttemptOf { no: choice.task, attempt: known.attempt + 1 };
             deliveries.push(Delivery { of, node: Arc::clone(&scheduler.node) });
         }
@@ -310,10 +341,9 @@ impl<'e> Engine<'e> {
         let attempts: Vec<AttemptOf> = leased.iter().map(|leased| leased.delivery.of).collect();
         let begun = steps::begin(&scheduler, self.lead, attempts.clone()).await?;
         let mut idle: Vec<i64> = attempts.iter().map(|of| of.no).collect();
-        for task in begun {
-            idle.retain(|no| *no != task.no);
-            self.launch(task);
-        }
+        let begins: HashSet<i64> = begun.iter().map(|task| task.no).collect();
+        idle.retain(|no| !begins.contains(no));
+        begun.into_iter().for_each(|task| self.launch(task));
         if !idle.is_empty() {
             self.refresh(idle).await?;
         }
@@ -323,10 +353,12 @@ impl<'e> Engine<'e> {
     /// Starts an attempt that has begun.
     fn launch(&mut self, task: Task) {
         let of = AttemptOf::from(&task);
-        if let Some(known) = self.known.get_mut(&of.no) {
-            known.attempt = of.attempt;
+        match self.known.get_mut(&of.no) {
+            Some(known) if known.place == Place::Here => known.attempt = of.attempt,
+            // The transport brought what was not chosen: an older delivery, which was as good.
+            _ => self.resume(&Pending::from(&task), Place::Here),
         }
-        match self.scheduler.runners.iter().position(|runner| runner.takes(&task.spec.work)) {
+        match self.scheduler.runner(&task) {
             Some(runner) => {
                 self.scheduler.metrics.started(&task);
                 self.running.insert(of, Running { runner, since: task.started_at });
@@ -374,45 +406,26 @@ impl<'e> Engine<'e> {
 
     /// Goes on with attempts of this node that an earlier process began.
     async fn adopt(&mut self) -> Result<()> {
-        let tasks = store::running_on(&self.scheduler.db, &self.scheduler.node).await?;
-        let mut by_runner: HashMap<usize, Vec<Task>> = HashMap::new();
-        for task in tasks {
-            match self.scheduler.runners.iter().position(|runner| runner.takes(&task.spec.work)) {
-                Some(runner) => by_runner.entry(runner).or_default().push(task),
-                None => self.ended.push(Ended {
-                    of: AttemptOf::from(&task),
-                    outcome: Outcome::lost("no executor takes it any more"),
-                }),
-            }
-        }
-        for (runner, tasks) in by_runner {
-            let found = self.scheduler.runners[runner].adopt(&tasks, self.reports.clone()).await?;
-            for (task, found) in tasks.into_iter().zip(found) {
-                let of = AttemptOf::from(&task);
+        for Adopted { task, runner, end } in adopt(&self.scheduler, &self.reports).await? {
+            let of = AttemptOf::from(&task);
+            if let Some(runner) = runner {
                 self.running.insert(of, Running { runner, since: task.started_at });
-                self.resume(&Pending::from(&task));
-                match found {
-                    Started::Running if task.cancelled_by.is_some() => self.stop(of),
-                    Started::Running => {}
-                    Started::Never if task.cancelled_by.is_some() => {
-                        self.ended.push(Ended { of, outcome: Outcome::lost("it never began") });
-                    }
-                    Started::Never => self.scheduler.runners[runner].start(task, self.reports.clone()),
-                    Started::Lost => {
-                        self.ended.push(Ended { of, outcome: Outcome::lost("the server that ran it stopped") })
-                    }
-                }
+                self.resume(&Pending::from(&task), Place::Here);
             }
+            self.ended.extend(end.map(|outcome| Ended { of, outcome }));
         }
         Ok(())
     }
 
     /// Counts what runs already.
-    fn resume(&mut self, pending: &Pending) {
+    fn resume(&mut self, pending: &Pending, place: Place) {
         let demand = vector(pending.demand);
-        self.known.insert(pending.no, Known { attempt: pending.attempt, demand, chosen: true });
+        self.known.insert(pending.no, Known { attempt: pending.attempt, demand, place });
         self.limit(pending);
         self.board.started(entry(pending), self.scheduler.now());
+        if place == Place::Elsewhere {
+            return;
+        }
         self.capacity.slots = self.capacity.slots.saturating_sub(1);
         if let Some(node) = self.capacity.nodes.first_mut() {
             node.free = node.free.minus(&demand);
@@ -426,8 +439,65 @@ impl<'e> Engine<'e> {
             let page = store::unfinished(&self.scheduler.db, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.no;
-            page.into_iter().for_each(|pending| self.admit(pending));
+            for pending in page {
+                match pending.state {
+                    State::Running if self.known.contains_key(&pending.no) => {}
+                    State::Running => self.resume(&pending, Place::Elsewhere),
+                    _ => self.admit(pending),
+                }
+            }
         }
+    }
+
+    /// Takes back what earlier engines published: everything that is ready is chosen anew.
+    async fn clear(&self) -> Result<()> {
+        let left: Vec<i64> =
+            self.scheduler.transport.recover().await?.into_iter().map(|delivery| delivery.of.no).collect();
+        if left.is_empty() { Ok(()) } else { self.scheduler.transport.withdraw(left).await }
+    }
+
+    /// Heeds the notes of other servers; tells whether there were any.
+    async fn listen(&mut self) -> Result<bool> {
+        if self.listen_at.is_none_or(|at| at > Instant::now()) {
+            return Ok(false);
+        }
+        self.listen_at = Some(Instant::now() + LISTEN);
+        let noted = notes::read(&self.scheduler.db).await?;
+        if noted.is_empty() {
+            return Ok(false);
+        }
+        let mut nos: Vec<i64> = noted.iter().map(|note| note.task).collect();
+        nos.sort_unstable();
+        nos.dedup();
+        if nos.first() == Some(&notes::QUEUES) {
+            self.configure().await?;
+        }
+        self.look_again(&nos).await?;
+        notes::forget(&self.scheduler.db, &noted).await?;
+        Ok(true)
+    }
+
+    /// Takes over what another server made of tasks.
+    async fn look_again(&mut self, nos: &[i64]) -> Result<()> {
+        let unfinished = store::pending(&self.scheduler.db, nos).await?;
+        let known: HashSet<i64> = unfinished.iter().map(|pending| pending.no).collect();
+        let gone = nos.iter().filter(|no| !known.contains(no) && self.known.contains_key(no));
+        let gone: Vec<i64> = gone.copied().collect();
+        self.withdraw(gone).await?;
+        for pending in unfinished {
+            let place = self.known.get(&pending.no).map(|known| known.place);
+            match (pending.state, place) {
+                (State::Running, _) if pending.cancelled => self.stop(AttemptOf::from(&pending)),
+                // It is as this engine made it, or about to be.
+                (State::Running, _) | (_, Some(Place::Waits | Place::Here)) => {}
+                (_, Some(Place::Elsewhere)) => {
+                    self.release(pending.no);
+                    self.admit(pending);
+                }
+                (_, None) => self.admit(pending),
+            }
+        }
+        Ok(())
     }
 }
 

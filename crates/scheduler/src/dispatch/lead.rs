@@ -1,33 +1,35 @@
 //! Who decides: one engine a database, by a lease with an epoch.
 
-use mcplane_core::{Error, Result, Timestamp};
-use mcplane_db::{Db, Dialect, Tx};
+use mcplane_core::{Error, Result};
+use mcplane_db::{Db, Tx};
 
 /// How long a lease lasts, in milliseconds.
 pub(crate) const LEASE_MS: i64 = 10_000;
 /// How often it is renewed, in milliseconds.
 pub(crate) const RENEW_MS: i64 = 2_000;
 
-/// A lease on deciding.
+/// A lease on deciding. Its time is the database's: servers' clocks differ, and are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lead {
     epoch: i64,
-    pub(crate) until: Timestamp,
 }
 
 impl Lead {
-    /// Takes the lease if nobody has it. SQLite's data directory belongs to one server, so there whoever had it is gone.
-    pub(crate) async fn take(db: &Db, holder: &str) -> Result<Option<Self>> {
-        let holder = holder.to_owned();
+    /// Takes the lease if nobody has it, or an earlier process of the same machine had it: a data directory belongs to one
+    /// server at a time, so that one is gone. As SQLite's file is in there, too, its holder always is.
+    pub(crate) async fn take(db: &Db, node: &str, holder: &str) -> Result<Option<Self>> {
+        let (holder, earlier) = (holder.to_owned(), format!("{node}/"));
         db.write(move |tx| {
             Box::pin(async move {
                 tx.lock().await?;
-                let (now, until) = (tx.now(), tx.now() + LEASE_MS);
-                let free = if tx.dialect() == Dialect::Sqlite { i64::MAX } else { now };
-                let sql = "UPDATE scheduler SET holder = $1, epoch = epoch + 1, until = $2 \
-                    WHERE until <= $3 OR holder = $1 RETURNING epoch";
-                let rows = tx.fetch(sql, vec![holder.into(), until.into(), free.into()]).await?;
-                rows.first().map(|row| Ok(Self { epoch: row.int(0)?, until })).transpose()
+                let now = tx.dialect().now_ms();
+                let free = if tx.dialect().is_shared() { format!("until <= {now}") } else { "1 = 1".to_owned() };
+                let sql = format!(
+                    "UPDATE scheduler SET holder = $1, epoch = epoch + 1, until = {now} + {LEASE_MS} \
+                     WHERE {free} OR substr(holder, 1, length($2)) = $2 RETURNING epoch"
+                );
+                let rows = tx.fetch(sql, vec![holder.into(), earlier.into()]).await?;
+                rows.first().map(|row| Ok(Self { epoch: row.int(0)? })).transpose()
             })
         })
         .await
@@ -37,13 +39,20 @@ impl Lead {
     pub(crate) async fn renew(self, db: &Db) -> Result<Option<Self>> {
         db.write(move |tx| {
             Box::pin(async move {
-                let until = tx.now() + LEASE_MS;
-                let sql = "UPDATE scheduler SET until = $1 WHERE epoch = $2";
-                let kept = tx.execute(sql, vec![until.into(), self.epoch.into()]).await? > 0;
-                Ok(kept.then_some(Self { until, ..self }))
+                let sql =
+                    format!("UPDATE scheduler SET until = {} + {LEASE_MS} WHERE epoch = $1", tx.dialect().now_ms());
+                let kept = tx.execute(sql, vec![self.epoch.into()]).await? > 0;
+                Ok(kept.then_some(self))
             })
         })
         .await
+    }
+
+    /// Lets go of the lease that a process has, if it has it, so that the next need not wait for its end.
+    pub(crate) async fn resign(db: &Db, holder: &str) -> Result<()> {
+        let sql = "UPDATE scheduler SET until = 0 WHERE holder = $1";
+        let args = vec![holder.into()];
+        db.write(move |tx| Box::pin(async move { tx.execute(sql, args).await.map(drop) })).await
     }
 
     /// Whether this lease is the newest still, in the transaction that acts on it.

@@ -11,6 +11,7 @@ use crate::fairness::{Unfit, UnfitReason};
 use crate::pods::{self, Attempt};
 use crate::retry::Backoff;
 use crate::scheduler::Scheduler;
+use crate::tasks::notes;
 use crate::tasks::store::{self, Ending, Pending};
 use crate::tasks::{AttemptOf, Outcome, Retries, State, Task, rank};
 
@@ -29,12 +30,16 @@ pub(super) async fn finish(
     let (plain, told): (Vec<Ended>, Vec<Ended>) =
         ended.iter().cloned().partition(|ended| ended.outcome.is_plain() && !shown(ended.of));
     let plain: Vec<AttemptOf> = plain.into_iter().map(|ended| ended.of).collect();
+    let nos: Vec<i64> = ended.iter().map(|ended| ended.of.no).collect();
+    let process = scheduler.identity.clone();
     scheduler
         .db
         .write(move |tx| {
             Box::pin(async move {
                 store::succeed(tx, &plain).await?;
                 let changed = end(tx, told).await?;
+                // The lead may be another's by now, or always was.
+                notes::leave_to_others(tx, &process, &nos).await?;
                 Ok(changed.iter().filter(|task| !task.state.is_final()).map(Pending::from).collect())
             })
         })

@@ -29,7 +29,7 @@ impl Tasks for Scheduler {
 
     fn submit<'a>(&'a self, namespace: &'a str, new: Vec<NewTask>, trace: &'a str) -> BoxFuture<'a, Result<Vec<Task>>> {
         let (created_by, trace) = (CREATED_BY.to_owned(), trace.to_owned());
-        let by = Submission { namespace: namespace.into(), created_by, trace };
+        let by = Submission { namespace: namespace.into(), created_by, trace, process: self.identity.clone() };
         Box::pin(self.submit(by, new, None))
     }
 

@@ -12,7 +12,7 @@ mod storage;
 pub use facts::Facts;
 pub use kind::Node;
 pub use object::{is_silent, object};
-pub use projection::{beat, run};
+pub use projection::beat;
 pub use storage::NodeStorage;
 
 /// The collection of nodes in the feed.

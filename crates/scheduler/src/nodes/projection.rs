@@ -1,15 +1,12 @@
 //! Writes what machines look like to their rows and to the feed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mcplane_core::{Result, Timestamp, clock};
-use mcplane_db::{Arg, Tx};
+use mcplane_db::{Arg, Dialect, Tx};
 use mcplane_objects::object::{self, ObjectExt as _};
 use mcplane_objects::storage::{Key, Shown, publish};
 use serde_json::Value;
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
 use super::object::{Known, lost, shown};
 use super::{Facts, NODES, is_silent};
@@ -17,24 +14,6 @@ use crate::scheduler::Scheduler;
 
 /// How often a beat is told to those who watch.
 const TELL_EACH_MS: i64 = 5 * 60_000;
-
-/// How often a machine beats.
-const BEAT: Duration = Duration::from_secs(5);
-
-/// Has this machine beat until `stopping`.
-pub async fn run(scheduler: Arc<Scheduler>, stopping: CancellationToken) {
-    let beats = async {
-        let mut due = tokio::time::interval(BEAT);
-        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            due.tick().await;
-            if let Err(error) = beat(&scheduler).await {
-                tracing::warn!(%error, "this machine could not tell that it lives; it will try again");
-            }
-        }
-    };
-    stopping.run_until_cancelled(beats).await;
-}
 
 /// Tells that this machine lives, and which others do not any more.
 ///
@@ -56,9 +35,18 @@ pub async fn beat(scheduler: &Scheduler) -> Result<()> {
         .await
 }
 
+/// The time by which beats are compared: the one clock that all servers on a database have.
+async fn common_now(tx: &mut Tx) -> Result<Timestamp> {
+    if tx.dialect() == Dialect::Sqlite {
+        return Ok(tx.now());
+    }
+    let rows = tx.fetch(format!("SELECT {}", tx.dialect().now_ms()), vec![]).await?;
+    rows.first().map_or(Ok(tx.now()), |row| row.int(0))
+}
+
 /// Keeps that a machine was heard.
 async fn heard(tx: &mut Tx, name: &str, incarnation: &str, facts: &Facts) -> Result<()> {
-    let now = tx.now();
+    let now = common_now(tx).await?;
     let sql = "UPDATE nodes SET heartbeat_at = $3, incarnation = $2 WHERE name = $1 RETURNING uid, revision, object";
     let rows = tx.fetch(sql, vec![name.into(), incarnation.into(), now.into()]).await?;
     let Some(row) = rows.first() else {
@@ -93,7 +81,7 @@ fn seen(node: &Value) -> bool {
 
 /// Shows machines that are silent as not ready.
 async fn miss(tx: &mut Tx) -> Result<()> {
-    let now = tx.now();
+    let now = common_now(tx).await?;
     let sql = "SELECT name, revision, object, heartbeat_at FROM nodes WHERE heartbeat_at <= $1";
     for row in tx.fetch(sql, vec![(now - super::SILENCE_MS).into()]).await? {
         let (name, revision, text, heard_at): (_, _, _, Timestamp) =

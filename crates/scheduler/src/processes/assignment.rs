@@ -10,14 +10,32 @@ use mcplane_agent::protocol::{Assignment, Limits, LogLimits};
 use mcplane_apimachinery::quantity::Quantity;
 use uuid::Uuid;
 
-use super::resolve::{Resolver, expand};
+use super::resolve::{Refusal, Resolver, expand};
 use super::{Inner, NO_IMAGE, environment};
 use crate::tasks::{Outcome, Task, Work};
 
+/// Why there is no assignment.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// The attempt can't run at all.
+    Impossible(Outcome),
+    /// What it needs is away; it may be there in a moment.
+    Away(String),
+}
+
+impl From<Refusal> for Obstacle {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Wrong(why) => Self::Impossible(Outcome::impossible("CreateContainerConfigError", why)),
+            Refusal::Away(why) => Self::Away(why),
+        }
+    }
+}
+
 impl Inner {
-    /// What the agent is told of an attempt; the outcome, if it can't run at all.
-    pub(super) async fn assignment(&self, attempt: Uuid, task: &Task) -> Result<Assignment, Outcome> {
-        let refuse = |why: String| Outcome::impossible("CreateContainerConfigError", why);
+    /// What the agent is told of an attempt.
+    pub(super) async fn assignment(&self, attempt: Uuid, task: &Task) -> Result<Assignment, Obstacle> {
+        let refuse = |why: String| Obstacle::from(Refusal::Wrong(why));
         let Work::Pod(template) = &task.spec.work else { return Err(refuse("the task has no pod".to_owned())) };
         let template: PodTemplateSpec = serde_json::from_value(template.clone()).map_err(|e| refuse(e.to_string()))?;
         let spec = template.spec.ok_or_else(|| refuse("the template has no spec".to_owned()))?;
@@ -30,24 +48,26 @@ impl Inner {
         let image = container.image.as_deref().unwrap_or_default();
         let (command, args) =
             (container.command.clone().unwrap_or_default(), container.args.clone().unwrap_or_default());
-        let chosen = self.images.choose(image, command, args).map_err(|why| Outcome::impossible(NO_IMAGE, why))?;
+        let chosen = self
+            .images
+            .choose(image, command, args)
+            .map_err(|why| Obstacle::Impossible(Outcome::impossible(NO_IMAGE, why)))?;
         if let Some(warning) = &chosen.warning {
             self.warn(task, "UnmappedImage", warning).await;
         }
         let account = spec.service_account_name.as_deref().unwrap_or("default");
-        let failed = |error: mcplane_core::Error| Outcome { message: error.to_string(), ..refuse(String::new()) };
         let mut env = environment::inherited();
         if let Some(image) = &chosen.image {
             enter(&mut env, image);
         }
-        env.extend(self.surroundings.of(task, account).await.map_err(failed)?);
+        env.extend(self.surroundings.of(task, account).await.map_err(Refusal::from)?);
         let mut resolver = Resolver::new(&self.client, &task.namespace);
-        env.extend(resolver.env_from(container.env_from.as_deref().unwrap_or_default()).await.map_err(refuse)?);
-        resolver.env(task, container.env.as_deref().unwrap_or_default(), &mut env).await.map_err(refuse)?;
+        env.extend(resolver.env_from(container.env_from.as_deref().unwrap_or_default()).await?);
+        resolver.env(task, container.env.as_deref().unwrap_or_default(), &mut env).await?;
         let (volumes, mounts) = (spec.volumes.unwrap_or_default(), container.volume_mounts.clone().unwrap_or_default());
-        let files = resolver.files(&volumes, &mounts).await.map_err(refuse)?;
+        let files = resolver.files(&volumes, &mounts).await?;
         let code = match &task.spec.code {
-            Some(digest) => Some(self.archives.local(digest).await.map_err(failed)?),
+            Some(digest) => Some(self.archives.local(digest).await.map_err(Refusal::from)?),
             None => None,
         };
         let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());

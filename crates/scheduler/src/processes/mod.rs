@@ -9,6 +9,7 @@ mod resolve;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -18,10 +19,15 @@ use mcplane_core::{Error, Result};
 use mcplane_db::Db;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use environment::{Credentials, Surroundings};
 pub use images::{Image, Images};
+#[cfg(test)]
+pub(crate) use resolve::expand;
+
+use assignment::Obstacle;
 
 use crate::code::Archives;
 use crate::dispatch::{Reports, Runner, Started};
@@ -31,6 +37,11 @@ use crate::tasks::{AttemptOf, Outcome, Task, Work};
 
 /// Who tells of attempts.
 const COMPONENT: &str = "agent";
+/// How long an attempt waits for what is away before it counts as failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long it waits in between: the first time, each further time twice as long, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The reason of attempts whose image stands for nothing here, in the word of Kubernetes.
 pub(crate) const NO_IMAGE: &str = "ErrImageNeverPull";
 
@@ -156,12 +167,23 @@ impl Inner {
 
     async fn launch(&self, task: Task) {
         let attempt = attempt_id(&task.id, task.attempt);
-        let assignment = match self.assignment(attempt, &task).await {
-            Ok(assignment) => assignment,
-            Err(outcome) => {
-                self.warn(&task, &outcome.reason, &outcome.message).await;
-                return self.end(attempt, outcome);
-            }
+        let (give_up_at, mut pause) = (Instant::now() + PATIENCE, FIRST_PAUSE);
+        let assignment = loop {
+            let outcome = match self.assignment(attempt, &task).await {
+                Ok(assignment) => break assignment,
+                // An outage of the store is no fault of the task, and costs it no attempt unless it goes on.
+                Err(_) if self.is_over(attempt) => return,
+                Err(Obstacle::Away(why)) if Instant::now() < give_up_at => {
+                    tracing::debug!(%attempt, why, "what an attempt needs is away");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    continue;
+                }
+                Err(Obstacle::Away(why)) => failure("StartError", why),
+                Err(Obstacle::Impossible(outcome)) => outcome,
+            };
+            self.warn(&task, &outcome.reason, &outcome.message).await;
+            return self.end(attempt, outcome);
         };
         if self.is_over(attempt) {
             return;
@@ -173,12 +195,14 @@ impl Inner {
             Err(error @ (ExecutorError::Invalid(_) | ExecutorError::Fenced { .. })) => {
                 self.end(attempt, Outcome::impossible("StartError", error.to_string()));
             }
-            Err(error) => {
-                let message = error.to_string();
-                self.end(attempt, Outcome { reason: "StartError".to_owned(), message, ..Outcome::default() });
-            }
+            Err(error) => self.end(attempt, failure("StartError", error.to_string())),
         }
     }
+}
+
+/// A failure after which the task may be tried again.
+fn failure(reason: &str, message: String) -> Outcome {
+    Outcome { reason: reason.to_owned(), message, ..Outcome::default() }
 }
 
 /// How an exit is told in the terms of Kubernetes.

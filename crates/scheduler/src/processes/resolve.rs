@@ -10,8 +10,27 @@ use mcplane_agent::protocol::File;
 
 use crate::tasks::Task;
 
-/// A sentence for whoever submitted the task.
-pub(super) type Refusal = String;
+/// Why an attempt can't be made ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// A sentence for whoever submitted the task: it is wrong, and stays so.
+    Wrong(String),
+    /// What has to be read is away just now.
+    Away(String),
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Wrong(why)
+    }
+}
+
+impl From<mcplane_core::Error> for Refusal {
+    fn from(error: mcplane_core::Error) -> Self {
+        let why = error.to_string();
+        if error.http_status() < 500 { Self::Wrong(why) } else { Self::Away(why) }
+    }
+}
 
 /// What a secret or a config map holds.
 type Entries = BTreeMap<String, Vec<u8>>;
@@ -32,7 +51,13 @@ impl<'r> Resolver<'r> {
     async fn entries(&mut self, secret: bool, name: &str) -> Result<Option<&Entries>, Refusal> {
         let key = (secret, name.to_owned());
         if !self.read.contains_key(&key) {
-            let failed = |error: kube::Error| format!("{name:?} could not be read: {error}");
+            let failed = |error: kube::Error| {
+                let why = format!("{name:?} could not be read: {error}");
+                match error {
+                    kube::Error::Api(status) if status.code < 500 => Refusal::Wrong(why),
+                    _ => Refusal::Away(why),
+                }
+            };
             let found = if secret {
                 let found = Api::<Secret>::namespaced(self.client.clone(), self.namespace).get_opt(name).await;
                 let data = found.map_err(failed)?.map(|secret| secret.data.unwrap_or_default());
@@ -54,7 +79,7 @@ impl<'r> Resolver<'r> {
         match self.entries(secret, name).await? {
             Some(entries) => Ok(entries.clone()),
             None if optional == Some(true) => Ok(BTreeMap::new()),
-            None => Err(format!("{} {name:?} not found", kind(secret))),
+            None => Err(format!("{} {name:?} not found", kind(secret)).into()),
         }
     }
 
@@ -102,20 +127,20 @@ impl<'r> Resolver<'r> {
                 "metadata.name" => task.name.clone(),
                 "metadata.uid" => super::attempt_id(&task.id, task.attempt).to_string(),
                 "spec.nodeName" => task.node.as_deref().unwrap_or_default().to_owned(),
-                other => return Err(format!("fieldRef {other:?} is not supported here")),
+                other => return Err(format!("fieldRef {other:?} is not supported here").into()),
             }));
         }
         let (secret, name, key, optional) = match (&from.secret_key_ref, &from.config_map_key_ref) {
             (Some(secret), _) => (true, &secret.name, &secret.key, secret.optional),
             (None, Some(map)) => (false, &map.name, &map.key, map.optional),
             (None, None) => {
-                return Err("a variable takes its value from something that is not supported here".to_owned());
+                return Err("a variable takes its value from something that is not supported here".to_owned().into());
             }
         };
         match self.required(secret, name, optional).await?.remove(key) {
-            Some(value) => text(secret, name, key, value).map(Some),
+            Some(value) => Ok(Some(text(secret, name, key, value)?)),
             None if optional == Some(true) => Ok(None),
-            None => Err(format!("couldn't find key {key} in {} {}/{name}", kind(secret), self.namespace)),
+            None => Err(format!("couldn't find key {key} in {} {}/{name}", kind(secret), self.namespace).into()),
         }
     }
 
@@ -134,7 +159,7 @@ impl<'r> Resolver<'r> {
                 (None, Some(map)) => (false, map.name.clone(), map.optional, &map.items, map.default_mode),
                 (None, None) if volume.empty_dir.is_some() => continue,
                 (None, None) => {
-                    return Err(format!("volume {:?} is of a kind that is not supported here", volume.name));
+                    return Err(format!("volume {:?} is of a kind that is not supported here", volume.name).into());
                 }
             };
             let entries = self.required(secret, &name, optional).await?;
@@ -149,7 +174,7 @@ impl<'r> Resolver<'r> {
     }
 }
 
-fn chosen(mut entries: Entries, items: Option<&[KeyToPath]>) -> Result<Vec<(String, Vec<u8>)>, Refusal> {
+fn chosen(mut entries: Entries, items: Option<&[KeyToPath]>) -> Result<Vec<(String, Vec<u8>)>, String> {
     let Some(items) = items else { return Ok(entries.into_iter().collect()) };
     let pick = |item: &KeyToPath| match entries.remove(&item.key) {
         Some(content) => Ok((item.path.clone(), content)),
@@ -163,12 +188,12 @@ fn kind(secret: bool) -> &'static str {
 }
 
 /// Never quotes the value, which may be secret.
-fn text(secret: bool, name: &str, key: &str, value: Vec<u8>) -> Result<String, Refusal> {
+fn text(secret: bool, name: &str, key: &str, value: Vec<u8>) -> Result<String, String> {
     String::from_utf8(value).map_err(|_| format!("{key} of {} {name:?} is no text", kind(secret)))
 }
 
 /// Replaces `$(NAME)` by what is known; `$$(NAME)` stays as `$(NAME)`, and so does what is not known.
-pub(super) fn expand(text: &str, env: &[(String, String)]) -> String {
+pub(crate) fn expand(text: &str, env: &[(String, String)]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {

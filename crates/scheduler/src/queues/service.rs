@@ -12,7 +12,7 @@ use super::{Queue, QueueSettings};
 use crate::dispatch::Event;
 use crate::scheduler::Scheduler;
 use crate::scope::namespace;
-use crate::tasks::State;
+use crate::tasks::{State, notes};
 
 const COLUMNS: &str = "namespace, name, paused, weight, most";
 
@@ -88,6 +88,7 @@ impl Scheduler {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.audit(entry);
+                    notes::leave(tx, &[notes::QUEUES]).await?;
                     tx.fetch(sql, args).await
                 })
             })

@@ -1,4 +1,4 @@
-//! `/tasks/v1/namespaces/{namespace}/tasks`.
+//! `/tasks/v1/namespaces/{namespace}/tasks`, and the list of all namespaces.
 
 use axum::extract::{Path, Query};
 use mcplane_core::{Error, Result};
@@ -19,6 +19,7 @@ pub(crate) fn routes(paths: Paths) -> Paths {
     paths
         .on("POST", "tasks", ("create", TASKS), submit)
         .on("GET", "tasks", ("list", TASKS), list)
+        .on_all("GET", "tasks", ("list", TASKS), list)
         .on("GET", "tasks/{id}", ("get", TASKS), get)
         .on("POST", "tasks/{id}/cancel", ("update", TASKS), cancel)
         .on("POST", "tasks/{id}/retry", ("update", TASKS), retry)

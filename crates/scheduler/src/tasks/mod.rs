@@ -4,6 +4,7 @@
 //! newest of a task that runs (the number is the fencing token), so that an attempt that was given up can't do harm.
 
 pub(crate) mod http;
+pub(crate) mod notes;
 pub mod quota;
 mod request;
 mod service;

@@ -122,7 +122,9 @@ impl Asked {
 
     /// The same as a `PodTemplateSpec`.
     fn template(&self) -> Value {
-        let env: Vec<Value> = self.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let env = self.env.iter().map(|(name, value)| json!({"name": name, "value": verbatim(value)}));
+        let env: Vec<Value> = env.collect();
+        let words = |words: &[String]| -> Vec<String> { words.iter().map(|word| verbatim(word)).collect() };
         let mut container = Map::new();
         container.insert("name".to_owned(), "task".into());
         let mut put = |name: &str, value: Value, is_set: bool| {
@@ -131,8 +133,8 @@ impl Asked {
             }
         };
         put("image", self.image.as_str().into(), !self.image.is_empty());
-        put("command", json!(self.command), !self.command.is_empty());
-        put("args", json!(self.args), !self.args.is_empty());
+        put("command", json!(words(&self.command)), !self.command.is_empty());
+        put("args", json!(words(&self.args)), !self.args.is_empty());
         put("env", env.into(), !self.env.is_empty());
         put("workingDir", self.working_dir.as_str().into(), !self.working_dir.is_empty());
         put("resources", json!({"requests": self.resources}), !self.resources.is_empty());
@@ -142,6 +144,11 @@ impl Asked {
         }
         json!({"metadata": {"labels": self.labels}, "spec": spec})
     }
+}
+
+/// A text of which a pod makes just that text: in pods `$(NAME)` stands for a variable, and `$$` for a `$`.
+fn verbatim(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 /// What `resources` ask for; `nvidia.com/gpu` or `gpu` are devices.
@@ -222,6 +229,24 @@ impl<'t> From<&'t Task> for Shown<'t> {
             due_at: time(task.due_at),
             started_at: task.started_at.map(time),
             finished_at: task.finished_at.map(time),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_and_variables_are_taken_at_their_word() {
+        let text = "echo $$ $HOME $(date) $$(HOME)";
+        let asked: Asked =
+            serde_json::from_value(json!({"name": "a", "command": ["sh", "-c", text], "env": {"P": text}})).unwrap();
+        let template = asked.template();
+        let container = &template["spec"]["containers"][0];
+        for stored in [&container["command"][2], &container["env"][0]["value"]] {
+            let env = [("HOME".to_owned(), "wrong".to_owned())];
+            assert_eq!(crate::processes::expand(stored.as_str().unwrap(), &env), text);
         }
     }
 }

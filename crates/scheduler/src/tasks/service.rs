@@ -13,7 +13,7 @@ use super::types::{NewTask, State, Task};
 use crate::dispatch::Event;
 use crate::pods;
 use crate::scheduler::Scheduler;
-use crate::scope::namespace;
+use crate::scope::{self, namespace};
 
 /// Tasks that one call may submit.
 pub const MOST_AT_ONCE: usize = 1_000;
@@ -37,6 +37,7 @@ impl Scheduler {
             namespace: namespace(grant)?.into(),
             created_by: context.caller.name.clone(),
             trace: context.trace.to_string(),
+            process: self.identity.clone(),
         };
         let entry = audit::entry(grant, "create", "", "allowed", 201, &format!("{} tasks", new.len()));
         self.submit(by, new, Some(entry)).await
@@ -76,10 +77,10 @@ impl Scheduler {
         store::get(&self.db, namespace(grant)?, id).await?.ok_or_else(|| missing(id))
     }
 
-    /// A page of the grant's namespace's tasks, newest first.
+    /// A page of the tasks of the grant's namespace, or of all for a grant across them; newest first.
     pub async fn tasks(&self, grant: &Grant, mut filter: Filter) -> Result<Vec<Task>> {
         filter.limit = filter.limit.clamp(1, LONGEST_PAGE);
-        store::list(&self.db, namespace(grant)?, &filter).await
+        store::list(&self.db, scope::namespaces(grant)?, &filter).await
     }
 
     /// Wants a task to end. One that runs is told, and killed when its grace is over; one that is finished stays as it is.

@@ -9,6 +9,7 @@ use mcplane_core::{Error, Result, Timestamp};
 use mcplane_db::{Arg, Db, Row, Tx};
 use serde::Serialize;
 
+use super::notes;
 use super::types::{Concurrency, Demand, NewTask, State, Task, rank};
 
 /// Columns of a whole task.
@@ -68,6 +69,8 @@ pub(crate) struct Submission {
     pub(crate) namespace: Arc<str>,
     pub(crate) created_by: String,
     pub(crate) trace: String,
+    /// The process, which tells its own engine.
+    pub(crate) process: String,
 }
 
 /// Unfinished tasks by their unique keys, and all by their idempotency keys.
@@ -92,9 +95,10 @@ pub(crate) async fn by_keys(
 /// Makes tasks; the caller holds the lock.
 pub(crate) async fn insert(tx: &mut Tx, by: &Submission, new: Vec<NewTask>) -> Result<Vec<Task>> {
     let count = i64::try_from(new.len()).map_err(Error::internal)?;
-    let sql = "UPDATE scheduler SET last_task = last_task + $1 RETURNING last_task";
+    let sql = "UPDATE scheduler SET last_task = last_task + $1 RETURNING last_task, holder";
     let rows = tx.fetch(sql, vec![count.into()]).await?;
-    let last = rows.first().ok_or_else(|| Error::internal("the scheduler's row is missing"))?.int(0)?;
+    let row = rows.first().ok_or_else(|| Error::internal("the scheduler's row is missing"))?;
+    let (last, decides_here) = (row.int(0)?, row.text(1)? == by.process);
     let now = tx.now();
     let mut args = Vec::with_capacity(new.len() * 25);
     let mut made = Vec::with_capacity(new.len());
@@ -105,6 +109,9 @@ pub(crate) async fn insert(tx: &mut Tx, by: &Submission, new: Vec<NewTask>) -> R
         made.push(task);
     }
     tx.execute_rows(&format!("INSERT INTO tasks ({GIVEN})"), 25, args, "").await?;
+    if !decides_here {
+        notes::leave(tx, &made.iter().map(|task| task.no).collect::<Vec<_>>()).await?;
+    }
     Ok(made)
 }
 
@@ -210,16 +217,17 @@ pub struct Filter {
     pub limit: i64,
 }
 
-/// A page of a namespace's tasks, newest first.
-pub(crate) async fn list(db: &Db, namespace: &str, filter: &Filter) -> Result<Vec<Task>> {
+/// A page of a namespace's tasks, or of all; newest first.
+pub(crate) async fn list(db: &Db, namespace: Option<&str>, filter: &Filter) -> Result<Vec<Task>> {
+    let whose = if namespace.is_some() { "namespace = $1" } else { "$1 = ''" };
     let states: Vec<i64> = filter.states.iter().map(|state| *state as i64).collect();
     let which = if states.is_empty() { String::new() } else { format!(" AND state IN {}", db.dialect().numbers(5)) };
     let sql = format!(
-        "SELECT {COLUMNS} FROM tasks WHERE namespace = $1 AND no < $2 AND ($3 = '' OR queue = $3){which} \
+        "SELECT {COLUMNS} FROM tasks WHERE {whose} AND no < $2 AND ($3 = '' OR queue = $3){which} \
          ORDER BY no DESC LIMIT $4"
     );
     let mut args = vec![
-        namespace.into(),
+        namespace.unwrap_or_default().into(),
         filter.before.unwrap_or(i64::MAX).into(),
         filter.queue.as_deref().unwrap_or_default().into(),
         filter.limit.into(),
@@ -315,6 +323,12 @@ pub struct AttemptOf {
     pub attempt: i64,
 }
 
+impl From<&Pending> for AttemptOf {
+    fn from(pending: &Pending) -> Self {
+        Self { no: pending.no, attempt: pending.attempt }
+    }
+}
+
 impl From<&Task> for AttemptOf {
     fn from(task: &Task) -> Self {
         Self { no: task.no, attempt: task.attempt }
@@ -341,12 +355,23 @@ pub(crate) async fn running_on(db: &Db, node: &str) -> Result<Vec<Task>> {
     read_all(&db.fetch(sql, vec![node.into()]).await?)
 }
 
-/// Attempts on other machines that have been silent since a time.
-pub(crate) async fn running_on_silent(db: &Db, node: &str, since: Timestamp) -> Result<Vec<AttemptOf>> {
-    let sql = "SELECT t.no, t.attempt FROM tasks t JOIN nodes n ON n.name = t.node \
-        WHERE t.state = 2 AND t.node <> $1 AND n.heartbeat_at < $2 ORDER BY t.no";
-    let rows = db.fetch(sql, vec![node.into(), since.into()]).await?;
+fn read_attempts(rows: &[Row]) -> Result<Vec<AttemptOf>> {
     rows.iter().map(|row| Ok(AttemptOf { no: row.int(0)?, attempt: row.int(1)? })).collect()
+}
+
+/// Attempts on other machines that were not heard for so many milliseconds, or are forgotten.
+pub(crate) async fn running_on_silent(db: &Db, node: &str, now: &str, silence_ms: i64) -> Result<Vec<AttemptOf>> {
+    let sql = format!(
+        "SELECT t.no, t.attempt FROM tasks t LEFT JOIN nodes n ON n.name = t.node \
+         WHERE t.state = 2 AND t.node <> $1 AND (n.name IS NULL OR n.heartbeat_at < {now} - $2) ORDER BY t.no"
+    );
+    read_attempts(&db.fetch(sql, vec![node.into(), silence_ms.into()]).await?)
+}
+
+/// Attempts of a node that somebody wants to end.
+pub(crate) async fn unwanted_on(db: &Db, node: &str) -> Result<Vec<AttemptOf>> {
+    let sql = "SELECT no, attempt FROM tasks WHERE state = 2 AND node = $1 AND cancelled_by IS NOT NULL";
+    read_attempts(&db.fetch(sql, vec![node.into()]).await?)
 }
 
 /// What becomes of a task when its attempt ends.
@@ -419,7 +444,9 @@ pub(crate) async fn cancel(tx: &mut Tx, nos: &[i64], by: &str) -> Result<Vec<Tas
          WHERE no IN {list} AND state + 0 < 3 AND cancelled_by IS NULL RETURNING {COLUMNS}"
     );
     let args = vec![Arg::list(nos), by.into(), format!("cancelled by {by}").into(), tx.now().into()];
-    read_all(&tx.fetch(sql, args).await?)
+    let touched = read_all(&tx.fetch(sql, args).await?)?;
+    notes::leave(tx, &touched.iter().map(|task| task.no).collect::<Vec<_>>()).await?;
+    Ok(touched)
 }
 
 /// Makes a finished task ready anew, with all its attempts.
@@ -431,6 +458,7 @@ pub(crate) async fn replay(tx: &mut Tx, task: &Task) -> Result<Option<Task>> {
     );
     let left = task.spec.retries.most_attempts;
     let args = vec![task.no.into(), now.into(), rank(now, task.priority).into(), left.into()];
+    notes::leave(tx, &[task.no]).await?;
     tx.fetch(sql, args).await?.first().map(read).transpose()
 }
 

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod faults;
 mod queues;
 mod rig;
+mod servers;
 mod simulation;
 mod tasks;
 mod transport;
@@ -19,6 +21,16 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     queues::{ queues_are_paused_and_bounded },
     transport::{ deliveries_are_leased_once, deliveries_come_again },
     rig::{ a_restart_goes_on, a_new_engine_takes_over },
+    faults::{
+        what_is_delivered_twice_runs_once, a_set_clock_starts_nothing_early_or_twice, a_set_clock_fires_a_cron_job_once,
+    },
+];
+
+/// What only databases know that several servers share.
+const SHARED: &[(&str, Case<Store>)] = mcplane_testkit::cases![
+    servers::{
+        changes_at_one_server_reach_the_other, who_loses_the_lead_finishes_what_it_began, who_stops_hands_the_lead_over,
+    },
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,4 +41,9 @@ async fn the_suite_passes_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes_on_postgres() {
     suite::run(CASES, Store::postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_servers_share_postgres() {
+    suite::run(SHARED, Store::postgres).await;
 }

@@ -1,7 +1,7 @@
 //! A scheduler over a database, with functions instead of processes, and short words for what the cases do with it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use mcplane_blobs::{Blobs, BlobsConfig, Location};
 use mcplane_core::authz::AllowAll;
-use mcplane_core::{Context, Grant, Result, SystemClock, authz};
+use mcplane_core::{Clock, Context, Grant, Result, SystemClock, Timestamp, authz};
 use mcplane_db::{Db, StoreUrl};
 use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, http, kinds};
@@ -23,7 +23,7 @@ use mcplane_scheduler::dispatch::Function;
 use mcplane_scheduler::http::{Door, routes};
 use mcplane_scheduler::logs::{Lines, LogOptions, Logs};
 use mcplane_scheduler::tasks::{Demand, NewTask, Outcome, Retries, Spec, Task, Work};
-use mcplane_scheduler::transport::SqlTransport;
+use mcplane_scheduler::transport::{SqlTransport, Transport};
 use mcplane_scheduler::{Config, Metrics, Parts, Scheduler, scope};
 use mcplane_testkit::Database;
 use serde_json::{Value, json};
@@ -37,11 +37,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Attempts that run at a time.
 pub(crate) const WORKERS: usize = 4;
 
-/// Where the data is, across restarts.
+/// Where the data is, across restarts, and the time.
 pub(crate) struct Store {
     pub(crate) url: StoreUrl,
+    pub(crate) clock: Arc<Shifted>,
     directory: TempDir,
     _database: Option<Database>,
+}
+
+/// The machine's clock, as somebody sets it.
+#[derive(Debug, Default)]
+pub(crate) struct Shifted(AtomicI64);
+
+impl Shifted {
+    pub(crate) fn set_by(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Shifted {
+    fn now(&self) -> Timestamp {
+        SystemClock.now() + self.0.load(Ordering::SeqCst)
+    }
 }
 
 struct NoLogs;
@@ -104,23 +121,29 @@ impl Store {
     pub(crate) fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = StoreUrl::Sqlite(directory.path().join("mcplane.db"));
-        Self { url, directory, _database: None }
+        Self { url, clock: Arc::default(), directory, _database: None }
     }
 
     pub(crate) fn postgres() -> Self {
         let database = Database::create();
         let url = StoreUrl::Postgres(database.url().to_owned());
-        Self { url, directory: tempfile::tempdir().unwrap(), _database: Some(database) }
+        Self { url, clock: Arc::default(), directory: tempfile::tempdir().unwrap(), _database: Some(database) }
     }
 
     /// A server's scheduling part, with the namespaces `default` and `other`.
     pub(crate) async fn start(&self) -> Api {
-        let db = Db::open(&self.url, Arc::new(SystemClock)).await.unwrap();
+        self.start_on("node", |db| Arc::new(SqlTransport::new(db))).await
+    }
+
+    /// The same on a machine of that name, with a transport of its own.
+    pub(crate) async fn start_on(&self, node: &str, transport: impl FnOnce(&Db) -> Arc<dyn Transport>) -> Api {
+        let db = Db::open(&self.url, self.clock.clone()).await.unwrap();
         let table = TableStorage::new(db.clone());
         let cipher = Cipher::load_or_create(&self.directory.path().join("secrets.key")).unwrap();
         let quotas = Quotas::start(&db, &table).await.unwrap();
         let mut registry = Registry::default();
         kinds::register(&mut registry, &table, &cipher);
+        mcplane_scheduler::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
         let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
         let files = Location::parse(self.directory.path().join("blobs").to_str().unwrap()).unwrap();
         let blobs = Blobs::open(files, &BlobsConfig::default()).await.unwrap();
@@ -135,14 +158,15 @@ impl Store {
                 backlog: 0,
                 capacity: Demand { cpu_milli: 4_000, memory: 8 << 30, gpu: 1 },
             },
-            transport: Arc::new(SqlTransport::new(&db)),
+            transport: transport(&db),
             runners: vec![Arc::new(function)],
             archives: Archives::new(blobs, self.directory.path().join("code")),
             logs: Arc::new(NoLogs),
             metrics: Metrics::default(),
-            node: "node".into(),
+            node: node.into(),
         };
         let scheduler = Arc::new(Scheduler::start(parts, &table).await.unwrap());
+        scheduler.announce().await.unwrap();
         let stopping = CancellationToken::new();
         let kube = http::Door {
             objects: Arc::clone(&objects),
@@ -166,12 +190,12 @@ impl Store {
 
 /// A running server, but for the socket.
 pub(crate) struct Api {
-    router: Router,
+    pub(crate) router: Router,
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) db: Db,
     pub(crate) seen: Arc<Seen>,
-    stopping: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// A task for the function.
@@ -203,7 +227,9 @@ impl Api {
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let patch = method == Method::PATCH;
+        let content_type = if patch { "application/merge-patch+json" } else { "application/json" };
+        let request = Request::builder().method(method).uri(path).header("content-type", content_type);
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let mut request = request.body(body).unwrap();
         request.extensions_mut().insert(Arc::new(Context::system("test")));

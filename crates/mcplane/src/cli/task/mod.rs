@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use super::connection::{Connection, ConnectionArgs, encode, query, request};
 use super::failure::Failure;
 use super::output::{complain, print, print_line};
-use super::table::Columns;
 
 const EXAMPLES: &str = "\
 Examples:
   mcplane task run -- python train.py           run it with the files of this folder, and watch
   mcplane task run --cpu 4 --memory 16Gi --retries 2 --detach -- python train.py --epochs 10
   mcplane task list --state running,ready       what runs, and what waits and why
+  mcplane task list -A                          in all namespaces
   mcplane task logs -f train                    follow the newest task of that name
   mcplane task cancel 0b51f0c2                  the start of an id is enough
   mcplane task retry 0b51f0c2                   again, with all its attempts
@@ -50,6 +50,9 @@ enum Command {
         /// Only tasks in these states: waiting, ready, running, succeeded, failed, cancelled
         #[arg(long, value_name = "STATES")]
         state: Option<String>,
+        /// Tasks of all namespaces
+        #[arg(short = 'A', long, conflicts_with = "namespace")]
+        all_namespaces: bool,
         /// Most tasks to show
         #[arg(long, value_name = "COUNT", default_value_t = 100)]
         limit: usize,
@@ -89,7 +92,7 @@ enum Format {
     Json,
 }
 
-/// Tasks of one namespace.
+/// Tasks of one namespace, or in lists of all if its name is empty.
 pub(super) struct Tasks<'c> {
     connection: &'c Connection,
     namespace: &'c str,
@@ -97,7 +100,10 @@ pub(super) struct Tasks<'c> {
 
 impl Tasks<'_> {
     fn path(&self, rest: &str) -> String {
-        format!("/tasks/v1/namespaces/{}/{rest}", encode(self.namespace))
+        match self.namespace {
+            "" => format!("/tasks/v1/{rest}"),
+            namespace => format!("/tasks/v1/namespaces/{}/{rest}", encode(namespace)),
+        }
     }
 
     async fn get(&self, id: &str) -> Result<Value, Failure> {
@@ -135,18 +141,19 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Run(arguments) => run::run(&tasks, *arguments).await,
         Command::Logs(arguments) => logs::run(&tasks, arguments).await,
-        Command::List { queue, state, limit, output } => {
+        Command::List { queue, state, all_namespaces, limit, output } => {
+            let namespace = if all_namespaces { "" } else { namespace };
+            let tasks = Tasks { connection: &connection, namespace };
             let found = tasks.list(queue.as_deref(), state.as_deref(), limit).await?;
             if output == Format::Json {
                 return print(&found.iter().map(|task| format!("{task}\n")).collect::<String>());
             }
             if found.is_empty() {
-                complain(&format!("no tasks found in namespace {namespace}"));
+                let place = if all_namespaces { String::new() } else { format!(" in namespace {namespace}") };
+                complain(&format!("no tasks found{place}"));
                 return Ok(());
             }
-            let mut rows = vec![show::HEADING.map(str::to_owned).to_vec()];
-            rows.extend(found.iter().map(|task| show::row(task, jiff::Timestamp::now())));
-            print(&Columns::default().align(&rows))
+            print(&show::table(&found, all_namespaces, jiff::Timestamp::now()))
         }
         Command::Get { task, output } => {
             let task = tasks.find(&task).await?;

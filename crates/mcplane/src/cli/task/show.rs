@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::table::Columns;
 
-pub(super) const HEADING: [&str; 8] = ["ID", "NAME", "QUEUE", "STATE", "REASON", "ATTEMPT", "PROGRESS", "AGE"];
+const HEADING: [&str; 8] = ["ID", "NAME", "QUEUE", "STATE", "REASON", "ATTEMPT", "PROGRESS", "AGE"];
 /// Cells of a bar.
 const BAR: usize = 20;
 
@@ -26,8 +26,18 @@ pub(super) fn is_final(task: &Value) -> bool {
     matches!(text(task, "state"), "succeeded" | "failed" | "cancelled")
 }
 
+/// A list, with a column for the namespace if there may be several.
+pub(super) fn table(tasks: &[Value], namespaces: bool, now: Timestamp) -> String {
+    let line = |namespace: &str, rest: Vec<String>| -> Vec<String> {
+        namespaces.then(|| namespace.to_owned()).into_iter().chain(rest).collect()
+    };
+    let mut rows = vec![line("NAMESPACE", HEADING.map(str::to_owned).to_vec())];
+    rows.extend(tasks.iter().map(|task| line(text(task, "namespace"), row(task, now))));
+    Columns::default().align(&rows)
+}
+
 /// A line of a list.
-pub(super) fn row(task: &Value, now: Timestamp) -> Vec<String> {
+fn row(task: &Value, now: Timestamp) -> Vec<String> {
     let attempt = task["attempt"].as_i64().unwrap_or(0);
     let all = attempt + task["attemptsLeft"].as_i64().unwrap_or(0);
     vec![
@@ -180,9 +190,7 @@ mod tests {
 
     #[test]
     fn tasks_are_a_table() {
-        let mut rows = vec![HEADING.map(str::to_owned).to_vec()];
-        rows.extend(tasks().iter().map(|task| row(task, now())));
-        insta::assert_snapshot!(Columns::default().align(&rows), @r#"
+        insta::assert_snapshot!(table(&tasks(), false, now()), @r#"
         ID         NAME         QUEUE           STATE     REASON            ATTEMPT   PROGRESS               AGE
         0b51f0c2   train        gpu             running   -                 2/3       45/100 45 %  epoch 3   1m40s
         77aa00b1   xgboost-v3   training-prod   ready     InsufficientCpu   0/1       -                      2h30m

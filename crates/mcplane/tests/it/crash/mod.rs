@@ -2,6 +2,7 @@
 //! given twice, and watches go on without gap or duplicate.
 
 mod ledger;
+mod tasks;
 mod tracking;
 mod watcher;
 mod work;

@@ -79,6 +79,11 @@ fn life(backend: Backend) {
     assert_eq!(state(&server, &folder, "left"), "running");
     task(&["cancel", "left"]).ok();
 
+    let everywhere = task(&["list", "-A", "--state", "failed"]).ok();
+    let columns: Vec<&str> = everywhere.lines().nth(1).unwrap().split_whitespace().collect();
+    assert!(everywhere.starts_with("NAMESPACE") && columns[0] == "default" && columns[2] == "train", "{everywhere}");
+    assert_eq!(task(&["list", "-A", "-n", "default"]).code, 2, "one or all");
+
     let none = task(&["get", "nobody"]).err();
     assert!(none.contains("nobody") && none.contains("in namespace default"), "{none}");
     let missing = task(&["run", "--no-code", "-n", "nowhere", "--", "true"]).err();

@@ -1,6 +1,7 @@
 //! Tasks as users run them: by the command line and by the Python package, on a server with room for them.
 
 mod cli;
+pub(crate) mod desk;
 
 use std::path::Path;
 

@@ -1,10 +1,12 @@
 //! What a task costs when its work costs nothing: the whole way from submission to the final state, with all rules, in one
-//! process, beside the simplest loop over a table that could do the same work, on the same database in the same run.
+//! process, beside the simplest loop over a table that could do the same work, and on PostgreSQL beside procrastinate, on the
+//! same database in the same run.
 //!
 //! `cargo bench -p mcplane-scheduler --bench tasks [-- --tasks 50000] [--store postgres]`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark reports by panicking")]
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,6 +28,7 @@ use mcplane_scheduler::tasks::{Demand, NewTask, Outcome, Retries, Spec, Task, Wo
 use mcplane_scheduler::transport::SqlTransport;
 use mcplane_scheduler::{Config, Metrics, Parts, Scheduler, scope};
 use mcplane_testkit::Database;
+use mcplane_testkit::python::Venv;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -35,8 +38,10 @@ const WORKERS: usize = 10;
 const BATCH: usize = 1_000;
 /// What a batched loop with SKIP LOCKED on PostgreSQL did on such a machine when it was quiet: jobs a second, µs of CPU each.
 const RECORDED_LOOP: (f64, f64) = (50_000.0, 26.0);
-/// What procrastinate 3 did on such a machine, loaded.
-const RECORDED_PROCRASTINATE: f64 = 72.0;
+/// Jobs that procrastinate is given: it takes longer over each.
+const PEER_JOBS: usize = 2_000;
+const PEER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/tasks/procrastinate_peer.py");
+const PEER_REQUIREMENTS: &str = include_str!("requirements.txt");
 
 struct NoLogs;
 
@@ -222,6 +227,24 @@ async fn plain_loop(db: &Db, tasks: usize) -> (f64, f64) {
     (count / began.elapsed().as_secs_f64(), (cpu() - cpu_before) / count * 1e6)
 }
 
+/// procrastinate with as many workers, on a database of its own beside ours; jobs are deferred in batches of the same size.
+fn beside_procrastinate(rate: f64, each: f64) {
+    let database = Database::create();
+    let args = [database.url().to_owned(), PEER_JOBS.to_string(), WORKERS.to_string()];
+    let venv = Venv::with(PEER_REQUIREMENTS);
+    let output = venv.run(Path::new(PEER), &args.each_ref().map(String::as_str)).ok();
+    let told: serde_json::Value = serde_json::from_str(output.lines().last().unwrap_or_default()).expect("its numbers");
+    let number = |name: &str| told[name].as_f64().expect("a number");
+    println!(
+        "procrastinate, whole way: {:.0}/s ({:.0}/s without deferring), {:.0} µs CPU each; ratio {:.0} times its rate, {:.3} of its CPU",
+        number("rate"),
+        number("work_rate"),
+        number("cpu_us"),
+        rate / number("rate"),
+        each / number("cpu_us")
+    );
+}
+
 async fn start_latency(server: &Server) -> (f64, f64) {
     let before = server.done.count.load(Ordering::Relaxed);
     server.done.late.lock().unwrap().clear();
@@ -267,12 +290,15 @@ fn main() {
             println!("plain batched loop on the same database: {plain_rate:.0}/s, {plain_each:.1} µs CPU each");
             println!("ratio to that loop: {:.2} of its rate, {:.2} of its CPU", rate / plain_rate, each / plain_each);
             println!(
-                "ratio to recorded peers: {:.2} of a SKIP LOCKED loop's rate ({:.0}/s), {:.0} times procrastinate ({:.0}/s)",
+                "ratio to what a SKIP LOCKED loop did on a quiet machine: {:.2} of its rate ({:.0}/s), {:.2} of its CPU ({:.0} µs)",
                 rate / RECORDED_LOOP.0,
                 RECORDED_LOOP.0,
-                rate / RECORDED_PROCRASTINATE,
-                RECORDED_PROCRASTINATE
+                each / RECORDED_LOOP.1,
+                RECORDED_LOOP.1
             );
+            if postgres {
+                beside_procrastinate(rate, each);
+            }
             let (p50, p99) = start_latency(&server).await;
             println!("from submission to start at 100/s: p50 {p50:.1} ms, p99 {p99:.1} ms (aim p99 5 ms; BullMQ 4.5 ms)");
             let (p50, p99) = lateness(&server).await;
