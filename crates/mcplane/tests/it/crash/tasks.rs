@@ -22,8 +22,9 @@ const MOST: usize = 8;
 type Ledger = Mutex<BTreeMap<String, Option<String>>>;
 
 /// Holds a lock that the kernel takes away only when the last process of the attempt is gone, tells when it begins and that
-/// it came to its end.
-const SCRIPT: &str = "exec 9>>$MCPLANE_TASK_NAME.lock; flock -n 9 || echo overlap >> $MCPLANE_TASK_NAME
+/// it came to its end. Only one status of `flock` tells of another holder: `flock` itself may be what is killed.
+const SCRIPT: &str = "exec 9>>$MCPLANE_TASK_NAME.lock
+flock -n -E 75 9; [ $? -ne 75 ] || echo overlap >> $MCPLANE_TASK_NAME
 echo begin $MCPLANE_ATTEMPT >> $MCPLANE_TASK_NAME; sleep 0.$PAUSE; echo end $MCPLANE_ATTEMPT >> $MCPLANE_TASK_NAME";
 
 fn tasks_survive_kill_9_of_anything(backend: Backend) {
