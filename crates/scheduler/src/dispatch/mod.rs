@@ -9,6 +9,7 @@ mod adopt;
 mod engine;
 mod follow;
 mod lead;
+pub mod lead;
 mod runner;
 mod steps;
 
