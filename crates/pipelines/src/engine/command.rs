@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_function_is_started_without_a_shell() {
-        let step = Step { task_root: "/root/task".to_owned(), ..crate::run::testing::step() };
+        let step = super::super::testing::step();
         let launch = of_function(&step, function("{}"), Some(Path::new("/env")));
         assert_eq!(launch.command, ["/env/bin/python3", "-m", "kfp.dsl.executor_main"]);
         let source = "/root/task/.mcplane/ephemeral_component.py";
@@ -107,15 +107,15 @@ mod tests {
 
     #[test]
     fn what_is_too_long_for_an_argument_is_a_file() {
-        let step = Step { task_root: "/root/task".to_owned(), ..crate::run::testing::step() };
+        let step = super::super::testing::step();
         let large = "x".repeat(MOST_ARGUMENT + 1);
         let launch = of_function(&step, function(&large), None);
         assert_eq!((launch.command[0].as_str(), launch.args.len()), ("python3", 0));
         assert!(launch.files[1].1.contains(&large));
-        let step = Step { command: vec!["echo".to_owned(), large], ..crate::run::testing::step() };
+        let step = Step { command: vec!["echo".to_owned(), large], ..super::super::testing::step() };
         assert!(of_container(&step).unwrap_err().starts_with("word 1 of the command has 102401 bytes"));
         let many = vec!["x".repeat(10 << 10); 20];
-        let step = Step { command: vec!["echo".to_owned()], args: many, ..crate::run::testing::step() };
+        let step = Step { command: vec!["echo".to_owned()], args: many, ..super::super::testing::step() };
         assert!(of_container(&step).unwrap_err().contains("hand inputs over in files"));
     }
 }

@@ -13,6 +13,8 @@ mod source;
 mod status;
 mod supervisor;
 mod template;
+#[cfg(test)]
+mod testing;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -112,6 +112,7 @@ pub(crate) async fn set_canceling(tx: &mut Tx, uid: &str) -> Result<()> {
 pub(crate) async fn set_state(tx: &mut Tx, uid: &str, state: State, error: &str) -> Result<()> {
     let finished = state.is_final().then(|| tx.now());
     let sql = "UPDATE pipeline_runs SET state = $2, error = $3, finished_at = $4 WHERE uid = $1";
+    let error = error.replace('\0', " ");
     tx.execute(sql, vec![uid.into(), word(state).into(), error.into(), finished.into()]).await.map(drop)
 }
 
@@ -139,7 +140,8 @@ pub(crate) async fn record(tx: &mut Tx, uid: &str, records: &[Record]) -> Result
     let mut history = Vec::with_capacity(records.len() * 6);
     for record in records {
         newest.insert(&record.node, record);
-        let message = record.error.as_deref().unwrap_or_default();
+        // A program may write anything, and PostgreSQL takes no NUL.
+        let message = record.error.as_deref().unwrap_or_default().replace('\0', " ");
         history.extend([
             uid.into(),
             i64::try_from(record.sequence).map_err(Error::internal)?.into(),

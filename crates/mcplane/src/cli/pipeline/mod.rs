@@ -8,7 +8,7 @@ mod upload;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::connection::{Connection, ConnectionArgs, encode, query, request, typed_request};
+use super::connection::{Connection, ConnectionArgs, encode, query, typed_request};
 use super::failure::Failure;
 use super::output::{print, print_line};
 use super::table::Columns;

@@ -97,7 +97,7 @@ fn wrong_pipelines_are_refused(backend: Backend) {
         assert_eq!(status, 422, "{answer}");
         assert!(words.iter().all(|word| message.contains(word)), "{message}");
     };
-    refused(json!({"pipelineSpec": lost}), &["spec.pipelineSpec", "dependentTasks[0]", "'b'"]);
+    refused(json!({"pipelineSpec": lost}), &["spec.pipelineSpec", "dependentTasks[0]", "\"b\""]);
     refused(json!({"pipelineSpec": "a: ["}), &["spec.pipelineSpec", "not valid YAML"]);
     let fine = shell("fine", &[("a", "true", &[])]);
     refused(json!({"pipelineSpec": fine, "parameters": {"x": 1}}), &["spec.parameters", "x"]);
