@@ -16,7 +16,6 @@ CREATE TABLE pipeline_runs (
     published   BIGINT NOT NULL
 );
 CREATE INDEX pipeline_runs_open ON pipeline_runs (created_at) WHERE published = 0;
-CREATE INDEX pipeline_runs_by_name ON pipeline_runs (namespace, name);
 
 -- What is true of each node of a run: its newest transition, and what belongs to the work that it does.
 CREATE TABLE pipeline_steps (

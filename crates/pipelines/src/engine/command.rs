@@ -68,7 +68,8 @@ pub(super) fn of_function(step: &Step, function: Function, environment: Option<&
     let mut files = vec![(source, function.source)];
     let python = environment.map_or_else(|| "python3".to_owned(), |venv| text(&venv.join("bin/python3")));
     let words = |words: &[&str]| [python.as_str()].iter().chain(words).map(|word| (*word).to_owned()).collect();
-    let large = args.iter().any(|arg| arg.len() > MOST_ARGUMENT) || args.iter().map(String::len).sum::<usize>() > MOST_ARGUMENTS;
+    let large = args.iter().any(|arg| arg.len() > MOST_ARGUMENT)
+        || args.iter().map(String::len).sum::<usize>() > MOST_ARGUMENTS;
     let command = if large {
         let path = own.join("arguments.json");
         let command = words(&["-c", FROM_FILE, &function.module, &text(&path)]);

@@ -267,7 +267,8 @@ impl Driver {
     /// An artifact is taken as it is, wherever it lies: who reads it sees whether it is there.
     fn import(&mut self, import: &Import) {
         let outcome = if import.download_to_workspace {
-            let message = "downloading to a workspace is not supported here: read the artifact from its path".to_owned();
+            let message =
+                "downloading to a workspace is not supported here: read the artifact from its path".to_owned();
             Outcome::Failed { message, exit_code: None }
         } else {
             import.outcome(import.artifact.clone())

@@ -1,15 +1,17 @@
 //! What a run runs: the pipeline in its object, or the version that it names.
 
+use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
-use kube::ResourceExt as _;
 use mcplane_core::{Result, clock};
 use serde_json::Value;
 
 use super::Shared;
 use super::supervisor::service;
 use crate::ir::Plan;
-use crate::kinds::{KUBEFLOW, KUBEFLOW_VERSION, PipelineVersion, RunSpec, VersionSpec, arguments, parse_spec, spec_text};
+use crate::kinds::{
+    KUBEFLOW, KUBEFLOW_VERSION, PipelineVersion, RunSpec, VersionSpec, arguments, parse_spec, spec_text,
+};
 use crate::runs::{Asked, RunRow};
 
 /// The label by which a run chooses its queue, as Kueue has it.

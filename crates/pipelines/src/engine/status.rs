@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::ResourceExt as _;
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use mcplane_core::clock::rfc3339;
 use mcplane_core::{Result, Timestamp};
 use serde_json::{Value, json};

@@ -15,7 +15,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::driver::{self, Message};
-use super::{BY_THE_RUN, ENVIRONMENT, OWNER, PART_LABEL, REST, RUN_LABEL, STEP, Shared, TASK_LABEL, owner, runs_resource};
+use super::{
+    BY_THE_RUN, ENVIRONMENT, OWNER, PART_LABEL, REST, RUN_LABEL, STEP, Shared, TASK_LABEL, owner, runs_resource,
+};
 use crate::runs::service::Runs;
 use crate::runs::store;
 
@@ -52,14 +54,8 @@ pub(super) async fn supervise(shared: Arc<Shared>, runs: Runs) {
     let mut pods = follow(pods, watcher::Config::default().labels(PART_LABEL)).default_backoff().boxed();
     let all = Api::<DynamicObject>::all_with(client, &runs_resource());
     let mut objects = follow(all, watcher::Config::default()).default_backoff().boxed();
-    let mut supervisor = Supervisor {
-        shared,
-        runs,
-        drivers: HashMap::new(),
-        ended: JoinSet::new(),
-        count: 0,
-        listed: HashSet::new(),
-    };
+    let mut supervisor =
+        Supervisor { shared, runs, drivers: HashMap::new(), ended: JoinSet::new(), count: 0, listed: HashSet::new() };
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -161,8 +157,7 @@ impl Supervisor {
     async fn end_tasks(&self, owner: &str) -> Result<()> {
         let tasks = self.shared.tasks.of_owner(owner).await?;
         let (over, going): (Vec<_>, Vec<_>) = tasks.iter().partition(|task| task.state.is_final());
-        let wanted: Vec<i64> =
-            going.iter().filter(|task| task.cancelled_by.is_none()).map(|task| task.no).collect();
+        let wanted: Vec<i64> = going.iter().filter(|task| task.cancelled_by.is_none()).map(|task| task.no).collect();
         if !wanted.is_empty() {
             self.shared.tasks.cancel(wanted, BY_THE_RUN).await?;
         }

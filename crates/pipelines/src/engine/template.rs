@@ -37,10 +37,8 @@ pub(super) fn new_task(
             "{name} is not supported: steps run as processes of this machine and share its files; use artifacts"
         ));
     }
-    let mut env: Vec<Value> = vec![
-        variable("MLFLOW_RUN_ID", tracked),
-        variable("MLFLOW_EXPERIMENT_ID", &run.experiment),
-    ];
+    let mut env: Vec<Value> =
+        vec![variable("MLFLOW_RUN_ID", tracked), variable("MLFLOW_EXPERIMENT_ID", &run.experiment)];
     env.retain(|variable| variable["value"] != "");
     env.extend(step.env.iter().chain(&launch.env).map(|(name, value)| variable(name, value)));
     env.extend(from_objects(&platform));
@@ -185,7 +183,8 @@ fn from_objects(platform: &Map<String, Value>) -> Vec<Value> {
         for item in items(platform, list) {
             let object = name_of(item, name, parameter);
             for pair in item["keyToEnv"].as_array().into_iter().flatten() {
-                let source = json!({"name": object, "key": pair[key], "optional": item["optional"].as_bool().unwrap_or(false)});
+                let source =
+                    json!({"name": object, "key": pair[key], "optional": item["optional"].as_bool().unwrap_or(false)});
                 env.push(json!({"name": pair["envVar"], "valueFrom": {reference: source}}));
             }
         }

@@ -161,8 +161,7 @@ mod tests {
             options: vec![],
             requirements: words.iter().map(|word| (*word).to_owned()).collect(),
         };
-        let python =
-            Python { executable: "/usr/bin/python3".to_owned(), version: version.to_owned(), parents: vec![] };
+        let python = Python { executable: "/usr/bin/python3".to_owned(), version: version.to_owned(), parents: vec![] };
         Recipe { python, installs: installs.iter().map(install).collect() }
     }
 

@@ -30,8 +30,11 @@ pub(crate) const KUBEFLOW_VERSION: &str = "v2beta1";
 pub fn register(registry: &mut Registry, storage: &Arc<dyn Storage>, db: &Db) {
     registry.add(RegisteredKind::new::<Pipeline>(Arc::clone(storage)));
     registry.add(RegisteredKind::new::<PipelineVersion>(Arc::clone(storage)));
-    let steps =
-        Reading { name: "steps", content_type: "application/json", read: Arc::new(crate::runs::Steps::new(db)) };
+    let steps = Reading {
+        name: "steps",
+        content_type: "application/json",
+        read: Arc::new(crate::runs::Steps::new(db, Arc::clone(storage))),
+    };
     registry.add(RegisteredKind::new::<PipelineRun>(Arc::clone(storage)).reading(steps));
 }
 

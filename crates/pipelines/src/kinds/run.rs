@@ -157,9 +157,7 @@ fn steps(run: &Value) -> String {
 }
 
 fn run_schema() -> Value {
-    let reference = |about: &str| {
-        json!({"type": "object", "description": about, "properties": {"name": text("Its name.")}, "required": ["name"]})
-    };
+    let reference = |about: &str| json!({"type": "object", "description": about, "properties": {"name": text("Its name.")}, "required": ["name"]});
     let integer = json!({"type": "integer", "format": "int64"});
     let counts = ["total", "done", "pending", "running", "succeeded", "cached", "skipped", "failed", "canceled"];
     let counts: Map<String, Value> = counts.into_iter().map(|name| (name.to_owned(), integer.clone())).collect();
@@ -227,7 +225,9 @@ mod tests {
     #[test]
     fn a_run_has_one_source_and_does_not_change() {
         assert!(faults(json!({}), None)[0].contains("exactly one of pipelineSpec"));
-        assert!(faults(json!({"pipelineRef": {"name": "a"}, "versionRef": {"name": "b"}}), None)[0].contains("exactly"));
+        assert!(
+            faults(json!({"pipelineRef": {"name": "a"}, "versionRef": {"name": "b"}}), None)[0].contains("exactly")
+        );
         assert_eq!(faults(json!({"pipelineRef": {"name": "a"}}), None), Vec::<String>::new());
         let old = json!({"pipelineRef": {"name": "a"}});
         let mut new = old.clone();

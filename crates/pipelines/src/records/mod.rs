@@ -106,13 +106,7 @@ impl Recorder {
     }
 
     /// Begins to tell of a step; gives MLflow's run.
-    pub(crate) async fn begin_step(
-        &self,
-        run: &RunRow,
-        node: &NodeId,
-        name: &str,
-        at: Timestamp,
-    ) -> Result<String> {
+    pub(crate) async fn begin_step(&self, run: &RunRow, node: &NodeId, name: &str, at: Timestamp) -> Result<String> {
         let tags = vec![
             Tag::new("mlflow.parentRunId", run.tracked.as_str()),
             Tag::new("mcplane.pipeline", run.pipeline.as_str()),

@@ -1,11 +1,15 @@
 //! `pipelineruns/steps`: all nodes of a run with their inputs and outputs, which would be too much for a status.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use futures::future::BoxFuture;
 use mcplane_core::authz::Target;
 use mcplane_core::clock::rfc3339;
 use mcplane_core::{Error, Grant, Result, Subject};
 use mcplane_db::Db;
+use mcplane_objects::object::{self, ObjectExt as _};
+use mcplane_objects::storage::{Key, Storage};
 use mcplane_objects::subresource::Read;
 use serde_json::{Value, json};
 
@@ -17,15 +21,17 @@ use crate::kinds::{GROUP, RUNS};
 const MOST_TRANSITIONS: i64 = 10_000;
 
 /// Answers for a run by its name.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Steps {
     db: Db,
+    /// Where the objects of runs are.
+    objects: Arc<dyn Storage>,
 }
 
 impl Steps {
-    /// The runs in `db`.
-    pub fn new(db: &Db) -> Self {
-        Self { db: db.clone() }
+    /// The runs in `db`, whose objects are in `objects`.
+    pub fn new(db: &Db, objects: Arc<dyn Storage>) -> Self {
+        Self { db: db.clone(), objects }
     }
 }
 
@@ -36,7 +42,15 @@ impl Read for Steps {
                 return Err(Error::NoSuchPath);
             };
             let missing = || Error::NotFound(Subject::new(GROUP, RUNS, name.as_str()));
-            let run = store::by_name(&self.db, namespace, name).await?.ok_or_else(missing)?;
+            let resource = Arc::from(format!("{RUNS}.{GROUP}"));
+            let stored = self.objects.get(&Key::new(&resource, namespace, name)).await?.ok_or_else(missing)?;
+            let object = object::parse(&stored.body)?;
+            let Some(run) = store::get(&self.db, object.uid()).await? else {
+                // It has not begun, or can't.
+                let run =
+                    json!({"name": name, "state": object["status"]["state"], "error": object["status"]["message"]});
+                return Ok(Body::from(json!({"run": run, "steps": [], "transitions": []}).to_string()));
+            };
             let steps = store::steps(&self.db, &run.uid).await?;
             let transitions = store::transitions(&self.db, &run.uid, None, MOST_TRANSITIONS).await?;
             let transitions: Vec<Value> = transitions

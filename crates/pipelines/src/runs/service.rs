@@ -89,17 +89,13 @@ impl Runs {
     /// Keeps what a run is tracked as.
     pub(crate) async fn set_tracked(&self, uid: &str, experiment: String, run: String) -> Result<()> {
         let uid = uid.to_owned();
-        self.db
-            .write(move |tx| Box::pin(async move { store::set_tracked(tx, &uid, &experiment, &run).await }))
-            .await
+        self.db.write(move |tx| Box::pin(async move { store::set_tracked(tx, &uid, &experiment, &run).await })).await
     }
 
     /// Keeps which task does a node's work, and what that is tracked as.
     pub(crate) async fn set_task(&self, uid: &str, node: NodeId, task: String, tracked: String) -> Result<()> {
         let uid = uid.to_owned();
-        self.db
-            .write(move |tx| Box::pin(async move { store::set_task(tx, &uid, &node, &task, &tracked).await }))
-            .await
+        self.db.write(move |tx| Box::pin(async move { store::set_task(tx, &uid, &node, &task, &tracked).await })).await
     }
 
     /// Keeps the digests of what a node made, and the work itself for later runs.

@@ -76,14 +76,6 @@ pub(crate) async fn get(db: &Db, uid: &str) -> Result<Option<RunRow>> {
     db.fetch(sql, vec![uid.into()]).await?.first().map(read_run).transpose()
 }
 
-/// A run by the name of its object; the newest, if an older object had the name.
-pub(crate) async fn by_name(db: &Db, namespace: &str, name: &str) -> Result<Option<RunRow>> {
-    let sql = format!(
-        "SELECT {RUN} FROM pipeline_runs WHERE namespace = $1 AND name = $2 ORDER BY created_at DESC, uid LIMIT 1"
-    );
-    db.fetch(sql, vec![namespace.into(), name.into()]).await?.first().map(read_run).transpose()
-}
-
 /// Uids of runs that have not ended, or whose end their objects do not tell yet.
 pub(crate) async fn open(db: &Db) -> Result<Vec<String>> {
     let sql = "SELECT uid FROM pipeline_runs WHERE published = 0 ORDER BY created_at";
@@ -249,13 +241,7 @@ pub(crate) async fn cached(db: &Db, namespace: &str, pipeline: &str, fingerprint
 }
 
 /// Keeps outputs for later runs.
-pub(crate) async fn cache(
-    tx: &mut Tx,
-    run: &RunRow,
-    node: &NodeId,
-    fingerprint: &str,
-    work: &Cached,
-) -> Result<()> {
+pub(crate) async fn cache(tx: &mut Tx, run: &RunRow, node: &NodeId, fingerprint: &str, work: &Cached) -> Result<()> {
     let sql = "INSERT INTO pipeline_cache (namespace, pipeline, fingerprint, outputs, digests, run, node, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (namespace, pipeline, fingerprint) DO UPDATE SET \
         outputs = excluded.outputs, digests = excluded.digests, run = excluded.run, node = excluded.node, \

@@ -45,7 +45,13 @@ impl Tracking {
                         let (sql, args) = store::by_id(namespace, &given);
                         if let Some(row) = tx.fetch(sql, args).await?.first() {
                             let info = store::read(row)?;
-                            return Ok(Run { info, metrics: vec![], params: vec![], tags, lineage: Lineage::default() });
+                            return Ok(Run {
+                                info,
+                                metrics: vec![],
+                                params: vec![],
+                                tags,
+                                lineage: Lineage::default(),
+                            });
                         }
                     }
                     let run_id = if given.is_empty() { Uuid::new_v4().simple().to_string() } else { given };

@@ -47,7 +47,8 @@ pub(super) async fn run(pipelines: &Pipelines<'_>, arguments: Arguments) -> Resu
 
 /// The steps of this place or name.
 fn chosen<'s>(all: &[&'s Value], wanted: &str) -> Result<Vec<&'s Value>, Failure> {
-    let at = |field: &str| -> Vec<&'s Value> { all.iter().copied().filter(|step| text(step, field) == wanted).collect() };
+    let at =
+        |field: &str| -> Vec<&'s Value> { all.iter().copied().filter(|step| text(step, field) == wanted).collect() };
     let found = [at("node"), at("task"), at("displayName")].into_iter().find(|found| !found.is_empty());
     let found = found.unwrap_or_default();
     let begun: Vec<&Value> = found.iter().copied().filter(|step| !text(step, "taskId").is_empty()).collect();

@@ -49,8 +49,7 @@ pub(super) fn read(file: &Path) -> Result<String, Failure> {
         return Err(Failure::usage(format!("{shown} is a program, and what it compiles to is what runs"))
             .hint(format!("`kfp dsl compile --py {shown} --output {stem}.yaml`, and then run {stem}.yaml")));
     }
-    std::fs::read_to_string(file)
-        .map_err(|error| Failure::from_error(format!("can't read {}", file.display()), &error))
+    std::fs::read_to_string(file).map_err(|error| Failure::from_error(format!("can't read {}", file.display()), &error))
 }
 
 /// A pipeline, read as the server reads it.

@@ -79,12 +79,7 @@ fn cases() -> Vec<Case> {
         ("missing_output", none(), "FAILED", vec![("text", json!([]))]),
         ("nested", none(), "SUCCEEDED", vec![("read", json!(["m3"])), ("text", json!(["3"]))]),
         ("one_of_artifacts", none(), "SUCCEEDED", vec![("read", json!(["tails"]))]),
-        (
-            "one_pass",
-            none(),
-            "SUCCEEDED",
-            vec![("text-3", json!(["<{{$}} {{$.inputs.parameters['value']}}>"]))],
-        ),
+        ("one_pass", none(), "SUCCEEDED", vec![("text-3", json!(["<{{$}} {{$.inputs.parameters['value']}}>"]))]),
         (
             "optionals",
             none(),
@@ -170,8 +165,10 @@ fn what_was_done_is_taken(server: &Server) {
     begin(server, "again", &json!({"pipelineSpec": compiled("caching")}));
     ended(server, "again");
     let again = detail(server, "again");
-    let cached: Vec<bool> =
-        ["text", "text-2", "text-3"].iter().map(|task| steps(&again, task).any(|step| step["cached"] == true)).collect();
+    let cached: Vec<bool> = ["text", "text-2", "text-3"]
+        .iter()
+        .map(|task| steps(&again, task).any(|step| step["cached"] == true))
+        .collect();
     assert_eq!(cached, [true, true, false], "{again}");
     begin(server, "anew", &json!({"pipelineSpec": compiled("caching"), "enableCache": false}));
     let status = ended(server, "anew");

@@ -10,7 +10,8 @@ use super::{begin, detail, ended, server, shell, steps};
 on_each_backend!(a_run_outlives_the_server);
 
 /// Steps of the run, in order; the middle ones run beside each other.
-const STEPS: [(&str, &[&str]); 4] = [("first", &[]), ("left", &["first"]), ("right", &["first"]), ("last", &["left", "right"])];
+const STEPS: [(&str, &[&str]); 4] =
+    [("first", &[]), ("left", &["first"]), ("right", &["first"]), ("last", &["left", "right"])];
 
 fn lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
@@ -26,7 +27,8 @@ fn a_run_outlives_the_server(backend: Backend) {
         format!("echo {step} >> {begun}; while [ ! -e {gate} ]; do sleep 0.02; done; echo {step} >> {done}")
     };
     let scripts: Vec<String> = STEPS.iter().map(|(step, _)| script(step)).collect();
-    let tasks: Vec<_> = STEPS.iter().zip(&scripts).map(|((step, after), script)| (*step, script.as_str(), *after)).collect();
+    let tasks: Vec<_> =
+        STEPS.iter().zip(&scripts).map(|((step, after), script)| (*step, script.as_str(), *after)).collect();
     begin(&server, "survivor", &json!({"pipelineSpec": shell("survivor", &tasks)}));
     for (index, (step, _)) in STEPS.iter().enumerate() {
         eventually(step, 60, || lines(&begun).iter().any(|line| line == step).then_some(()));

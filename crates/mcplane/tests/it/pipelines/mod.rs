@@ -52,7 +52,8 @@ fn call(server: &Server, method: &str, path: &str, body: &Value) -> (u16, Value)
 /// Begins a run.
 #[track_caller]
 fn begin(server: &Server, name: &str, spec: &Value) {
-    let run = json!({"apiVersion": "mcplane.io/v1alpha1", "kind": "PipelineRun", "metadata": {"name": name}, "spec": spec});
+    let run =
+        json!({"apiVersion": "mcplane.io/v1alpha1", "kind": "PipelineRun", "metadata": {"name": name}, "spec": spec});
     let (status, answer) = call(server, "POST", RUNS, &run);
     assert_eq!(status, 201, "{name}: {answer}");
 }
