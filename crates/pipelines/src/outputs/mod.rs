@@ -7,9 +7,10 @@ mod digest;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::run::Step;
-use crate::values::{Artifact, Bindings, DeclaredOutputs, read_outputs};
+use crate::values::{Artifact, Bindings, DeclaredOutputs, local_path, read_outputs};
 
 pub(crate) use digest::digest;
 
@@ -60,9 +61,48 @@ pub(crate) async fn read(declared: &DeclaredOutputs) -> Result<Bindings, String>
                 texts.insert(name.clone(), text);
             }
         }
-        read_outputs(&declared, output.as_deref(), &texts)
+        let mut outputs = read_outputs(&declared, output.as_deref(), &texts)?;
+        for list in outputs.artifacts.values_mut() {
+            if list.iter().any(|artifact| artifact.custom_path.is_some()) {
+                Arc::make_mut(list).iter_mut().try_for_each(bring)?;
+            }
+        }
+        Ok(outputs)
     })
     .await
+}
+
+/// Brings what a program put elsewhere to where its URI says, which is where others look for it.
+fn bring(artifact: &mut Artifact) -> Result<(), String> {
+    let target = local_path(&artifact.uri).into_owned();
+    let Some(source) = artifact.custom_path.take().filter(|source| *source != target) else { return Ok(()) };
+    let (source, target) = (Path::new(&source), Path::new(&target));
+    // An artifact without content is a warning to KFP, and none here.
+    if !target.is_absolute() || !source.exists() {
+        return Ok(());
+    }
+    copy(source, target)
+        .map_err(|error| format!("{} can't be brought to {}: {error}", source.display(), target.display()))
+}
+
+fn copy(source: &Path, target: &Path) -> std::io::Result<()> {
+    let mut waiting = vec![(source.to_owned(), target.to_owned())];
+    while let Some((source, target)) = waiting.pop() {
+        let kind = std::fs::metadata(&source)?;
+        if kind.is_dir() {
+            std::fs::create_dir_all(&target)?;
+            for entry in std::fs::read_dir(&source)? {
+                let entry = entry?;
+                // A link would lead out of the folder, or round in it.
+                if !entry.file_type()?.is_symlink() {
+                    waiting.push((entry.path(), target.join(entry.file_name())));
+                }
+            }
+        } else if kind.is_file() {
+            std::fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
 }
 
 /// A file as text; `None` if there is none.
@@ -109,4 +149,24 @@ pub(crate) async fn are_there(outputs: &Bindings, digests: &BTreeMap<String, Str
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_elsewhere_is_brought() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name).display().to_string();
+        std::fs::create_dir_all(root.path().join("own/inner")).unwrap();
+        std::fs::write(root.path().join("own/inner/file"), "content").unwrap();
+        let mut artifact = Artifact { uri: at("model"), custom_path: Some(at("own")), ..Artifact::default() };
+        bring(&mut artifact).unwrap();
+        assert_eq!(artifact.custom_path, None);
+        assert_eq!(std::fs::read_to_string(root.path().join("model/inner/file")).unwrap(), "content");
+        let mut nothing = Artifact { uri: at("x"), custom_path: Some(at("missing")), ..Artifact::default() };
+        bring(&mut nothing).unwrap();
+        assert!(!root.path().join("x").exists());
+    }
 }

@@ -204,7 +204,7 @@ fn lineage(server: &Server, detail: &Value, _: &str) {
     let uri = fit["outputs"]["artifacts"]["model"][0]["uri"].as_str().unwrap();
     let digest = fit["digests"][uri].as_str().unwrap();
     let node = format!("dataset:file://{uri}@{digest}").replace(':', "%3A").replace('@', "%40").replace('/', "%2F");
-    let path = format!("/lineage/v1/namespaces/default/graph?node={node}&direction=up");
+    let path = format!("/lineage/v1/namespaces/default/graph?node={node}&direction=upstream");
     let (status, graph) = call(server, "GET", &path, &Value::Null);
     assert_eq!(status, 200, "{graph}");
     let runs: Vec<&str> = graph["nodes"].as_array().unwrap().iter().filter_map(|node| node["id"].as_str()).collect();
