@@ -167,7 +167,7 @@ mod tests {
     fn what_the_sdk_writes_is_read() {
         let kfp = install(&["--no-deps"], &["kfp==2.17.0", "typing-extensions>=3.7.4,<5; python_version<\"3.9\""]);
         let plain = read(Some(&format!("PIP_DISABLE_PIP_VERSION_CHECK=1 {KFP}"))).unwrap();
-        assert_eq!(plain.installs, [kfp.clone()]);
+        assert_eq!(plain.installs, std::slice::from_ref(&kfp));
         assert_eq!((plain.module.as_str(), plain.source.as_str()), ("kfp.dsl.executor_main", "def f(): pass"));
         assert_eq!(plain.args, ["--executor_input", "{}"]);
 
