@@ -34,7 +34,6 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     16 "0016_contracts",
     17 "0017_gates",
     22 "0022_notes",
-    19 "0019_pipelines",
 ];
 
 pub(crate) async fn run(connection: Connection<'_>) -> Result<()> {

@@ -35,8 +35,6 @@ fn help_teaches() {
         "task run --help",
         "task list --help",
         "task logs --help",
-        "pipeline --help",
-        "pipeline run --help",
         "queue --help",
         "queue set --help",
         "contract --help",

@@ -18,7 +18,6 @@ mod leaks;
 mod lifecycle;
 mod listener;
 mod mlflow;
-mod pipelines;
 mod python;
 mod routes;
 mod tasks;

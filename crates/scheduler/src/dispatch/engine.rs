@@ -21,8 +21,6 @@ use crate::tasks::{AttemptOf, Concurrency, Demand, Outcome, State, Task};
 use crate::timers::Wheel;
 use crate::transport::Delivery;
 
-/// The table of the scheduler's lease.
-const TABLE: &str = "scheduler";
 /// Tasks that one step takes at most.
 const BATCH: usize = 1_024;
 /// How long a delivery may be held before it begins, in milliseconds.
@@ -117,12 +115,6 @@ impl<'e> Engine<'e> {
     /// Takes the lead, once it is free, and fills memory from the rows.
     async fn start(scheduler: Arc<Scheduler>, events: &'e mut mpsc::UnboundedReceiver<Event>) -> Result<Self> {
         let lead = follow::until_lead(&scheduler, events).await?;
-        let lead = loop {
-            if let Some(lead) = Lead::take(&scheduler.db, TABLE, &scheduler.identity).await? {
-                break lead;
-            }
-            tokio::time::sleep(IDLE).await;
-        };
         let now = scheduler.now();
         let (reports, ends) = Reports::new();
         let mut engine = Self {

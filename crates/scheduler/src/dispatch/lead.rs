@@ -1,5 +1,4 @@
-//! Who decides: one engine a database, by a lease with an epoch. The lease is the one row of a table with the columns
-//! `holder`, `epoch` and `until`.
+//! Who decides: one engine a database, by a lease with an epoch.
 
 use mcplane_core::{Error, Result};
 use mcplane_db::{Db, Tx};
@@ -7,12 +6,11 @@ use mcplane_db::{Db, Tx};
 /// How long a lease lasts, in milliseconds.
 pub(crate) const LEASE_MS: i64 = 10_000;
 /// How often it is renewed, in milliseconds.
-pub const RENEW_MS: i64 = 2_000;
+pub(crate) const RENEW_MS: i64 = 2_000;
 
 /// A lease on deciding. Its time is the database's: servers' clocks differ, and are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lead {
-    table: &'static str,
+pub(crate) struct Lead {
     epoch: i64,
 }
 
@@ -32,48 +30,19 @@ impl Lead {
                 );
                 let rows = tx.fetch(sql, vec![holder.into(), earlier.into()]).await?;
                 rows.first().map(|row| Ok(Self { epoch: row.int(0)? })).transpose()
-    /// When it ends unless it is renewed.
-    pub until: Timestamp,
-}
-
-impl Lead {
-    /// Takes the lease if nobody has it. SQLite's data directory belongs to one server, so there whoever had it is gone.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn take(db: &Db, table: &'static str, holder: &str) -> Result<Option<Self>> {
-        let holder = holder.to_owned();
-        db.write(move |tx| {
-            Box::pin(async move {
-                tx.lock().await?;
-                let (now, until) = (tx.now(), tx.now() + LEASE_MS);
-                let free = if tx.dialect() == Dialect::Sqlite { i64::MAX } else { now };
-                let sql = format!(
-                    "UPDATE {table} SET holder = $1, epoch = epoch + 1, until = $2 \
-                     WHERE until <= $3 OR holder = $1 RETURNING epoch"
-                );
-                let rows = tx.fetch(sql, vec![holder.into(), until.into(), free.into()]).await?;
-                rows.first().map(|row| Ok(Self { table, epoch: row.int(0)?, until })).transpose()
             })
         })
         .await
     }
 
     /// Keeps the lease; `None` if another took it.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn renew(self, db: &Db) -> Result<Option<Self>> {
+    pub(crate) async fn renew(self, db: &Db) -> Result<Option<Self>> {
         db.write(move |tx| {
             Box::pin(async move {
                 let sql =
                     format!("UPDATE scheduler SET until = {} + {LEASE_MS} WHERE epoch = $1", tx.dialect().now_ms());
                 let kept = tx.execute(sql, vec![self.epoch.into()]).await? > 0;
                 Ok(kept.then_some(self))
-                let until = tx.now() + LEASE_MS;
-                let sql = format!("UPDATE {} SET until = $1 WHERE epoch = $2", self.table);
-                let kept = tx.execute(sql, vec![until.into(), self.epoch.into()]).await? > 0;
-                Ok(kept.then_some(Self { until, ..self }))
             })
         })
         .await
@@ -87,17 +56,14 @@ impl Lead {
     }
 
     /// Whether this lease is the newest still, in the transaction that acts on it.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn holds(self, tx: &mut Tx) -> Result<bool> {
+    pub(crate) async fn holds(self, tx: &mut Tx) -> Result<bool> {
         tx.lock().await?;
-        let rows = tx.fetch(format!("SELECT epoch FROM {}", self.table), vec![]).await?;
+        let rows = tx.fetch("SELECT epoch FROM scheduler", vec![]).await?;
         Ok(rows.first().is_some_and(|row| row.int(0).is_ok_and(|epoch| epoch == self.epoch)))
     }
 }
 
 /// Another engine decides now.
-pub fn lost() -> Error {
+pub(crate) fn lost() -> Error {
     Error::Unavailable { message: "another server schedules now".to_owned(), source: None }
 }

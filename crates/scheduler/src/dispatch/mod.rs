@@ -9,7 +9,6 @@ mod adopt;
 mod engine;
 mod follow;
 mod lead;
-pub mod lead;
 mod runner;
 mod steps;
 
