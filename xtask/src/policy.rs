@@ -92,7 +92,7 @@ pub(crate) struct Outsider {
 /// What only some crates may depend on; a service that holds rules knows neither SQL nor sockets.
 pub(crate) const OUTSIDERS: &[Outsider] = &[
     Outsider { name: "sqlx", homes: &["mcplane-db"] },
-    Outsider { name: "kube", homes: &["mcplane-objects", "mcplane-scheduler", "mcplane"] },
+    Outsider { name: "kube", homes: &["mcplane-objects", "mcplane-scheduler", "mcplane-pipelines", "mcplane"] },
     Outsider { name: "k8s-openapi", homes: &["mcplane-objects", "mcplane-access", "mcplane-scheduler", "mcplane"] },
     Outsider {
         name: "axum",
@@ -102,6 +102,7 @@ pub(crate) const OUTSIDERS: &[Outsider] = &[
             "mcplane-tracking",
             "mcplane-scheduler",
             "mcplane-data",
+            "mcplane-pipelines",
             "mcplane-serving",
             "mcplane",
         ],

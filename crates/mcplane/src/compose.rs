@@ -14,6 +14,7 @@ use mcplane_db::{Compactor, Db, StoreUrl};
 use mcplane_objects::http::{self, Door, PathGuard, Route};
 use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
+use mcplane_pipelines as pipelines;
 use mcplane_scheduler as scheduler;
 use mcplane_tracking::artifacts::Artifacts;
 use mcplane_tracking::models::SourcePattern;
@@ -192,10 +193,12 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     tracking::models::register(&mut registry, &db);
     let pods = scheduler::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
     data::register(&mut registry, &(Arc::new(table.clone()) as _));
+    pipelines::kinds::register(&mut registry, &(Arc::new(table.clone()) as _), &db);
     access.keep_pods(Arc::new(pods.clone()));
     let quotas = Quotas::start(&db, &table).await?;
     let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
-    access.bootstrap(&objects, [tracking::roles(), scheduler::scope::roles(), data::scope::roles()].concat()).await?;
+    let roles = [tracking::roles(), scheduler::scope::roles(), data::scope::roles(), pipelines::kinds::roles()];
+    access.bootstrap(&objects, roles.concat()).await?;
 
     // Doors, and the controllers behind them.
     let api = http::routes(Door {
@@ -216,6 +219,19 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     let work =
         work::start(Work { foundation, db: &db, table: &table, client: &client, pods: &pods, login }, &background)
             .await?;
+    if foundation.local_url.is_some() {
+        let recorder = pipelines::Recorder::new(Arc::clone(&tracked), access.authorizer());
+        let parts = pipelines::engine::Parts {
+            db: db.clone(),
+            client: client.clone(),
+            tasks: work.clone(),
+            recorder,
+            images: scheduler::processes::Images(config.agent.images.clone()),
+            data_dir: foundation.data_dir.path().to_owned(),
+            node: Arc::clone(work.node()),
+        };
+        background.spawn(pipelines::engine::run(parts, stopping.clone()));
+    }
     let tasks = scheduler::http::routes(scheduler::http::Door { scheduler: work, authorizer: access.authorizer() });
     let operations = operations_routes(Operations {
         probes: Arc::new([store_probe(&db)]),

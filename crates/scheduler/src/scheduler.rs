@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::code::Archives;
-use crate::dispatch::{Engine, Event, Lead, Runner};
+use crate::dispatch::{Engine, Event, Lead, Runner, lead};
 use crate::logs::Logs;
 use crate::metrics::Metrics;
 use crate::tasks::{Demand, Task};
@@ -117,10 +117,15 @@ impl Scheduler {
             stopping.run_until_cancelled(tokio::time::sleep(RETRY)).await;
         }
         if self.db.dialect().is_shared()
-            && let Err(error) = Lead::resign(&self.db, &self.identity).await
+            && let Err(error) = Lead::resign(&self.db, lead::LEASE, &self.identity).await
         {
             tracing::debug!(%error, "another server waits until this one's lease has ended");
         }
+    }
+
+    /// The name of this machine, the same after each start.
+    pub fn node(&self) -> &Arc<str> {
+        &self.node
     }
 
     /// Milliseconds since the epoch, by the store's clock.

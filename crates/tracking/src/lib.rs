@@ -33,4 +33,5 @@ pub use scope::{
     ARTIFACTS, EVALUATION_DATASETS, EXPERIMENTS, LINEAGE, LOGGED_MODELS, MODEL_VERSIONS, MODELS, Noun, RUNS, SCORERS,
     TRACES, WEBHOOKS, roles,
 };
+pub use tags::Tag;
 pub use tracking::{Config, Tracking};

@@ -20,6 +20,7 @@ mod logins;
 mod manifests;
 mod output;
 mod password;
+mod pipeline;
 mod queue;
 mod resources;
 mod server;
@@ -45,6 +46,7 @@ Examples:
   mcplane apply -f manifests/                     or with mcplane itself
   mcplane get configmaps -n development
   mcplane task run -- python train.py             run this folder's program, and watch
+  mcplane pipeline run train.yaml -p epochs=10    run what the Kubeflow Pipelines SDK compiled
   mcplane kubeconfig > ~/.kube/config             hand the server to other tools
 
 Exit codes:
@@ -83,6 +85,7 @@ enum Command {
     Queue(queue::Arguments),
     Contract(contract::Arguments),
     Gate(gate::Arguments),
+    Pipeline(pipeline::Arguments),
     Lineage(lineage::Arguments),
     User(user::Arguments),
     Kubeconfig(kubeconfig::Arguments),
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Queue(arguments) => wait_for(queue::run(arguments)),
         Command::Contract(arguments) => wait_for(contract::run(arguments)),
         Command::Gate(arguments) => wait_for(gate::run(arguments)),
+        Command::Pipeline(arguments) => wait_for(pipeline::run(arguments)),
         Command::Lineage(arguments) => wait_for(lineage::run(arguments)),
         Command::User(arguments) => wait_for(user::run(arguments)),
         Command::Kubeconfig(arguments) => wait_for(kubeconfig::run(arguments)),

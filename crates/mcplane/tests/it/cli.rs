@@ -35,6 +35,8 @@ fn help_teaches() {
         "task run --help",
         "task list --help",
         "task logs --help",
+        "pipeline --help",
+        "pipeline run --help",
         "queue --help",
         "queue set --help",
         "contract --help",

@@ -18,6 +18,7 @@ mod leaks;
 mod lifecycle;
 mod listener;
 mod mlflow;
+mod pipelines;
 mod python;
 mod routes;
 mod tasks;

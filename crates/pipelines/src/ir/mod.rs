@@ -98,6 +98,11 @@ impl Plan {
         platform.get("pipelineConfig").or_else(|| platform.get("pipeline_config"))?.as_object()
     }
 
+    /// What the document says to platforms, by platform.
+    pub fn platforms(&self) -> &Map<String, Value> {
+        &self.platforms
+    }
+
     /// The `PipelineSpec` as it was read.
     pub fn spec(&self) -> &Value {
         &self.spec

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::adopt::{Adopted, adopt};
 use super::engine::{Event, IDLE};
-use super::lead::Lead;
+use super::lead::{LEASE, Lead};
 use super::runner::{Ended, Reports};
 use super::steps;
 use crate::scheduler::Scheduler;
@@ -25,7 +25,7 @@ pub(super) async fn until_lead(
     scheduler: &Arc<Scheduler>,
     events: &mut mpsc::UnboundedReceiver<Event>,
 ) -> Result<Lead> {
-    if let Some(lead) = Lead::take(&scheduler.db, &scheduler.node, &scheduler.identity).await? {
+    if let Some(lead) = Lead::take(&scheduler.db, LEASE, &scheduler.node, &scheduler.identity).await? {
         return Ok(lead);
     }
     tracing::info!("another server schedules; this one answers requests, and takes over when that one is gone");
@@ -40,7 +40,7 @@ pub(super) async fn until_lead(
         // What services tell is in the rows, with a note to the one that decides.
         while events.try_recv().is_ok() {}
         follower.look_after().await?;
-        if let Some(lead) = Lead::take(&scheduler.db, &scheduler.node, &scheduler.identity).await? {
+        if let Some(lead) = Lead::take(&scheduler.db, LEASE, &scheduler.node, &scheduler.identity).await? {
             tracing::info!("this server schedules now");
             return Ok(lead);
         }

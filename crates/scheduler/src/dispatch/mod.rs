@@ -8,7 +8,7 @@
 mod adopt;
 mod engine;
 mod follow;
-mod lead;
+pub mod lead;
 mod runner;
 mod steps;
 

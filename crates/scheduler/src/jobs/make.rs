@@ -107,7 +107,7 @@ fn tell_index(spec: &mut Value, index: i64) {
 ///
 /// # Errors
 /// [`Error::BadRequest`] for amounts that are no quantities.
-pub(crate) fn demand(template: &Value) -> Result<Demand> {
+pub fn demand(template: &Value) -> Result<Demand> {
     let pod = Pod::from_object(template).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Error::bad_request(faults.join(", "))

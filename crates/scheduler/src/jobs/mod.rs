@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 pub(crate) use conditions::{millis, time};
 pub use controller::run;
 pub use kind::Job;
+pub use make::demand;
 
 use crate::tasks::{NewTask, Task};
 
@@ -35,6 +36,9 @@ use crate::tasks::{NewTask, Task};
 pub trait Tasks: Send + Sync {
     /// All tasks of an owner, oldest first.
     fn of_owner<'a>(&'a self, owner: &'a str) -> BoxFuture<'a, Result<Vec<Task>>>;
+
+    /// A task of a namespace, by its id.
+    fn find<'a>(&'a self, namespace: &'a str, id: &'a str) -> BoxFuture<'a, Result<Option<Task>>>;
 
     /// All owners whose names begin so.
     fn owners<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Arc<str>>>>;

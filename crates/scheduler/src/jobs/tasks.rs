@@ -19,6 +19,10 @@ impl Tasks for Scheduler {
         Box::pin(store::of_owner(&self.db, owner))
     }
 
+    fn find<'a>(&'a self, namespace: &'a str, id: &'a str) -> BoxFuture<'a, Result<Option<Task>>> {
+        Box::pin(store::get(&self.db, namespace, id))
+    }
+
     fn owners<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Arc<str>>>> {
         Box::pin(async move {
             let sql = "SELECT DISTINCT owner FROM tasks WHERE owner IS NOT NULL AND owner LIKE $1";

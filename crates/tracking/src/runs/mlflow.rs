@@ -113,6 +113,7 @@ struct Updated {
 
 async fn create(Call { door, grant, fields }: Call) -> Answer {
     let new = NewRun {
+        id: String::new(),
         experiment: fields.text("experiment_id")?.to_owned(),
         user_id: fields.text("user_id")?.to_owned(),
         started_at: fields.optional_int("start_time")?.unwrap_or_default(),

@@ -43,6 +43,7 @@ pub(super) async fn create(Call { door, grant, fields }: Call) -> Answer {
     let now = tracking.db.clock().now();
     let user = fields.text("user_id")?;
     let new = NewRun {
+        id: String::new(),
         experiment: fields.text("experiment_id")?.to_owned(),
         user_id: if user.is_empty() { "unknown" } else { user }.to_owned(),
         started_at: fields.optional_int("start_time")?.unwrap_or(now),

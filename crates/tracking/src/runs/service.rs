@@ -26,7 +26,10 @@ impl Tracking {
         check_text(&new.user_id)?;
         self.ensure_default(grant).await?;
         let grant = grant.clone();
-        let (user_id, started_at) = (new.user_id, new.started_at);
+        let (given, user_id, started_at) = (new.id, new.user_id, new.started_at);
+        if !given.is_empty() && (given.len() != 32 || Uuid::try_parse(&given).is_err()) {
+            return Err(Error::bad_request("the id of a run has 32 hexadecimal digits"));
+        }
         let teller = self.tell_of_run();
         let made = self
             .db
@@ -38,7 +41,20 @@ impl Tracking {
                     let experiment =
                         experiment.ok_or_else(|| Error::Missing(format!("No Experiment with id={id} exists")))?;
                     experiment.check_active()?;
-                    let run_id = Uuid::new_v4().simple().to_string();
+                    if !given.is_empty() {
+                        let (sql, args) = store::by_id(namespace, &given);
+                        if let Some(row) = tx.fetch(sql, args).await?.first() {
+                            let info = store::read(row)?;
+                            return Ok(Run {
+                                info,
+                                metrics: vec![],
+                                params: vec![],
+                                tags,
+                                lineage: Lineage::default(),
+                            });
+                        }
+                    }
+                    let run_id = if given.is_empty() { Uuid::new_v4().simple().to_string() } else { given };
                     let mut info = RunInfo {
                         no: 0,
                         experiment: id,

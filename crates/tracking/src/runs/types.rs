@@ -97,6 +97,9 @@ pub struct Run {
 /// A run to be made.
 #[derive(Debug, Clone, Default)]
 pub struct NewRun {
+    /// Its id, 32 hexadecimal digits, for who must be able to ask twice: a run that has it is given instead. One is made up
+    /// if empty.
+    pub id: String,
     /// Its experiment, in the form that clients send.
     pub experiment: String,
     /// Who starts it.

@@ -85,6 +85,9 @@ pub(super) fn manifest(plural: &str, name: &str) -> Value {
         "gates" => json!({"spec": {
             "columns": {"label": "l", "prediction": "p"}, "thresholds": [{"metric": "accuracy", "min": 0.9}],
         }}),
+        "pipelines" => json!({}),
+        "pipelineversions" => json!({"spec": {"pipelineName": "p", "pipelineSpec": pipeline()}}),
+        "pipelineruns" => json!({"spec": {"pipelineRef": {"name": "that is not there"}}}),
         "users" => json!({"spec": {"role": "stranger", "password": "the password of a thing"}}),
         other => panic!("what does an object of {other} look like?"),
     };
@@ -123,4 +126,16 @@ pub(super) fn body(route: &Route, namespace: &str) -> Value {
             object
         }
     }
+}
+
+/// The smallest pipeline.
+fn pipeline() -> Value {
+    let task = json!({"componentRef": {"name": "comp-a"}, "taskInfo": {"name": "a"}});
+    json!({
+        "pipelineInfo": {"name": "p"},
+        "schemaVersion": "2.1.0",
+        "components": {"comp-a": {"executorLabel": "exec-a"}},
+        "deploymentSpec": {"executors": {"exec-a": {"container": {"image": "i", "command": ["true"]}}}},
+        "root": {"dag": {"tasks": {"a": task}}},
+    })
 }

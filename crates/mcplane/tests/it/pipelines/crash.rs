@@ -1,0 +1,63 @@
+//! The server is killed at each step of a run. It completes, and no finished step is done twice.
+
+use std::path::Path;
+
+use mcplane_testkit::{Backend, eventually, on_each_backend};
+use serde_json::json;
+
+use super::{begin, detail, ended, server, shell, steps};
+
+on_each_backend!(a_run_outlives_the_server);
+
+/// Steps of the run, in order; the middle ones run beside each other.
+const STEPS: [(&str, &[&str]); 4] =
+    [("first", &[]), ("left", &["first"]), ("right", &["first"]), ("last", &["left", "right"])];
+
+fn lines(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+fn a_run_outlives_the_server(backend: Backend) {
+    let mut server = server(backend);
+    let folder = server.scratch().join("marks");
+    std::fs::create_dir_all(&folder).unwrap();
+    let (begun, done) = (folder.join("begun"), folder.join("done"));
+    let script = |step: &str| {
+        let (begun, done, gate) = (begun.display(), done.display(), folder.join(step).display().to_string());
+        format!("echo {step} >> {begun}; while [ ! -e {gate} ]; do sleep 0.02; done; echo {step} >> {done}")
+    };
+    let scripts: Vec<String> = STEPS.iter().map(|(step, _)| script(step)).collect();
+    let tasks: Vec<_> =
+        STEPS.iter().zip(&scripts).map(|((step, after), script)| (*step, script.as_str(), *after)).collect();
+    begin(&server, "survivor", &json!({"pipelineSpec": shell("survivor", &tasks)}));
+    for (index, (step, _)) in STEPS.iter().enumerate() {
+        eventually(step, 60, || lines(&begun).iter().any(|line| line == step).then_some(()));
+        server.kill_9();
+        if index % 2 == 0 {
+            // It ends while nobody looks.
+            std::fs::write(folder.join(step), "").unwrap();
+            eventually("it ends alone", 30, || lines(&done).iter().any(|line| line == step).then_some(()));
+        }
+        server.restart();
+        std::fs::write(folder.join(step), "").unwrap();
+    }
+    let status = ended(&server, "survivor");
+    assert_eq!(status["state"], "SUCCEEDED", "{status}\n{}", server.log());
+    let names: Vec<&str> = STEPS.iter().map(|(step, _)| *step).collect();
+    for path in [&begun, &done] {
+        let mut all = lines(path);
+        all.sort();
+        let mut expected = names.clone();
+        expected.sort_unstable();
+        assert_eq!(all, expected, "each step ran once");
+    }
+    let detail = detail(&server, "survivor");
+    for step in names {
+        assert_eq!(steps(&detail, step).count(), 1, "{detail}");
+        let node = format!("root/{step}");
+        let of_step = |t: &&serde_json::Value| t["node"] == node.as_str();
+        let states: Vec<_> =
+            detail["transitions"].as_array().unwrap().iter().filter(of_step).map(|t| t["state"].clone()).collect();
+        assert_eq!(states.iter().filter(|state| *state == "SUCCEEDED").count(), 1, "{states:?}");
+    }
+}
