@@ -250,14 +250,15 @@ impl Driver {
     fn execute(&mut self, step: Step) {
         let (step, stop) = (Arc::new(step), CancellationToken::new());
         let node = step.node.clone();
-        let began = self.nodes.values().any(|known| *known == node);
+        let begun = self.nodes.iter().find(|(_, known)| **known == node).map(|(task, _)| task.clone());
         let launching = Launching {
             shared: Arc::clone(&self.shared),
             runs: self.runs.clone(),
             run: Arc::new(self.row.clone()),
             step: Arc::clone(&step),
             stop: stop.clone(),
-            may_hit: !began && self.row.asked.enable_cache != Some(false),
+            may_hit: begun.is_none() && self.row.asked.enable_cache != Some(false),
+            begun,
             outbox: self.outbox.clone(),
         };
         self.work.spawn(launching.go());

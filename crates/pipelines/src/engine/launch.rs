@@ -28,6 +28,8 @@ pub(super) struct Launching {
     pub(super) stop: CancellationToken,
     /// Whether the step may be done by what was done before: not if it has begun itself.
     pub(super) may_hit: bool,
+    /// Id of the task that does the step's work, if one was made before a restart.
+    pub(super) begun: Option<String>,
     pub(super) outbox: mpsc::UnboundedSender<Message>,
 }
 
@@ -67,6 +69,12 @@ impl Launching {
 
     async fn attempt(&self) -> Result<Message> {
         let Self { shared, run, step, .. } = self;
+        // Also for a step that is to end: its task has to.
+        if let Some(id) = &self.begun
+            && let Some(task) = shared.tasks.find(&run.namespace, id).await?
+        {
+            return Ok(Message::Launched { node: step.node.clone(), task: Box::new(task) });
+        }
         if let Some(hit) = self.hit().await? {
             return Ok(hit);
         }

@@ -5,9 +5,9 @@ use std::path::Path;
 use mcplane_testkit::{Backend, eventually, on_each_backend};
 use serde_json::json;
 
-use super::{begin, detail, ended, server, shell, steps};
+use super::{RUNS, begin, call, detail, ended, server, shell, steps};
 
-on_each_backend!(a_run_outlives_the_server);
+on_each_backend!(a_run_outlives_the_server, a_run_that_was_told_to_end_does);
 
 /// Steps of the run, in order; the middle ones run beside each other.
 const STEPS: [(&str, &[&str]); 4] =
@@ -60,4 +60,27 @@ fn a_run_outlives_the_server(backend: Backend) {
             detail["transitions"].as_array().unwrap().iter().filter(of_step).map(|t| t["state"].clone()).collect();
         assert_eq!(states.iter().filter(|state| *state == "SUCCEEDED").count(), 1, "{states:?}");
     }
+}
+
+/// The server is killed as soon as it has acknowledged that a run is to end: the next sees to it that the step's task does.
+fn a_run_that_was_told_to_end_does(backend: Backend) {
+    let mut server = server(backend);
+    let mark = server.scratch().join("mark");
+    let script = format!("touch {}; sleep 600", mark.display());
+    begin(&server, "stopped", &json!({"pipelineSpec": shell("stopped", &[("sleeps", &script, &[])])}));
+    eventually("the step runs", 60, || mark.exists().then_some(()));
+    let path = format!("{RUNS}/stopped");
+    let (status, answer) = call(&server, "PATCH", &path, &json!({"spec": {"terminate": true}}));
+    assert_eq!(status, 200, "{answer}");
+    server.kill_9();
+    server.restart();
+    let status = ended(&server, "stopped");
+    assert_eq!(status["state"], "CANCELED", "{status}");
+    let detail = detail(&server, "stopped");
+    let task = steps(&detail, "sleeps").find_map(|step| step["taskId"].as_str()).expect("the step's task");
+    let path = format!("/tasks/v1/namespaces/default/tasks/{task}");
+    eventually("the step's task ends", 40, || {
+        let (_, task) = call(&server, "GET", &path, &json!(null));
+        (task["state"] == "cancelled").then_some(())
+    });
 }
