@@ -18,7 +18,7 @@ const SPAN: Duration = Duration::from_secs(3);
 #[tokio::main]
 async fn main() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let database = std::env::args().any(|arg| arg == "--postgres").then(Database::create);
+    let database = std::env::args().any(|arg| arg == "--postgres").then(Database::create_alone);
     let url = match &database {
         Some(database) => database.url().parse().unwrap(),
         None => StoreUrl::Sqlite(directory.path().join("bench.db")),

@@ -2,8 +2,11 @@
 //!
 //! Runners like nextest give every test its own process, so the cluster belongs to none of them: each holds a shared
 //! lock on a file for as long as it lives (the kernel releases it whatever happens to the process), and a detached
-//! shell stops the server once nobody has held that lock for some seconds. `fsync` stays on: what PostgreSQL
-//! acknowledges in a test is as durable as in production.
+//! shell stops the server once nobody has held that lock for some seconds.
+//!
+//! The shared cluster does not sync: making a database and its tables costs dozens of syncs, hundreds of tests make one
+//! each, and no test of the shared cluster takes the machine's power away. What crashes PostgreSQL or measures it has
+//! [`Database::create_alone`], which syncs as in production.
 
 use crate::process::{self, Output, find, random_hex, run};
 use std::fs::{File, OpenOptions};
@@ -33,7 +36,8 @@ impl Database {
         Self::create_in(Cluster::get())
     }
 
-    /// A database in a cluster of its own, which can be crashed without harm to others.
+    /// A database in a cluster of its own, as durable as in production: it can be crashed without harm to others, and
+    /// measured.
     pub fn create_alone() -> Self {
         Self::create_in(Arc::new(Cluster::alone()))
     }
@@ -58,7 +62,7 @@ impl Database {
         let data = home.path().join("data");
         stop(bin, &data);
         std::thread::sleep(down);
-        start_server(bin, &data, *port);
+        start_server(bin, &data, *port, Sync::On);
     }
 
     /// What SQL answers, rows as lines, columns separated by `|`.
@@ -77,6 +81,13 @@ impl Drop for Database {
             eprintln!("{output}");
         }
     }
+}
+
+/// Whether what PostgreSQL acknowledges has reached the disk.
+#[derive(Debug, Clone, Copy)]
+enum Sync {
+    On,
+    Off,
 }
 
 #[derive(Debug)]
@@ -101,19 +112,19 @@ impl Drop for Cluster {
 impl Cluster {
     fn get() -> Arc<Self> {
         static CLUSTER: OnceLock<Arc<Cluster>> = OnceLock::new();
-        Arc::clone(CLUSTER.get_or_init(|| Arc::new(Self::attach(&home(&bin_dir())))))
+        Arc::clone(CLUSTER.get_or_init(|| Arc::new(Self::attach(&home(&bin_dir()), Sync::Off))))
     }
 
     fn alone() -> Self {
         let home = tempfile::Builder::new().prefix("mcplane-test-postgres-").tempdir().expect("temporary directory");
         std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711))
             .expect("directory for PostgreSQL");
-        let mut cluster = Self::attach(home.path());
+        let mut cluster = Self::attach(home.path(), Sync::On);
         cluster.home = Some(home);
         cluster
     }
 
-    fn attach(dir: &Path) -> Self {
+    fn attach(dir: &Path, sync: Sync) -> Self {
         let bin = bin_dir();
         let starting = lock_file(dir, "start.lock");
         starting.lock().expect("lock for the start of PostgreSQL");
@@ -123,7 +134,7 @@ impl Cluster {
         let (port, password) = match running(&connection) {
             Some(found) => found,
             None => {
-                let found = start(&bin, dir);
+                let found = start(&bin, dir, sync);
                 write_private(&connection, &format!("{} {}", found.0, found.1));
                 found
             }
@@ -184,7 +195,7 @@ fn running(connection: &Path) -> Option<(u16, String)> {
     Some((port, password.to_owned()))
 }
 
-fn start(bin: &Path, dir: &Path) -> (u16, String) {
+fn start(bin: &Path, dir: &Path, sync: Sync) -> (u16, String) {
     let data = dir.join("data");
     // Nobody holds the cluster, so whatever is left is of a machine that went down.
     std::fs::remove_dir_all(&data).ok();
@@ -200,14 +211,20 @@ fn start(bin: &Path, dir: &Path) -> (u16, String) {
     std::fs::remove_file(&password_file).ok();
 
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("free port").port();
-    start_server(bin, &data, port);
+    start_server(bin, &data, port, sync);
     stop_when_unused(&owner, bin, dir, &data);
     (port, password)
 }
 
-fn start_server(bin: &Path, data: &Path, port: u16) {
+fn start_server(bin: &Path, data: &Path, port: u16, sync: Sync) {
     let owner = Owner::choose();
-    let options = format!("-p {port} -h 127.0.0.1 -k '' -c max_connections=300 -c shared_buffers=64MB -c jit=off");
+    let sync = match sync {
+        Sync::On => "on",
+        Sync::Off => "off",
+    };
+    let options = format!(
+        "-p {port} -h 127.0.0.1 -k '' -c max_connections=300 -c shared_buffers=64MB -c jit=off -c fsync={sync}"
+    );
     let mut pg_ctl = owner.command(&bin.join("pg_ctl"));
     pg_ctl.arg("-D").arg(data).args(["-w", "-t", "60", "-s", "-o", &options, "-l"]).arg(data.join("server.log"));
     // `pg_ctl` leaves the server with its own output, so it must not be a pipe that somebody reads to the end.
@@ -283,14 +300,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_database_is_fresh_and_durable() {
+    fn every_database_is_fresh() {
         let (one, two) = (Database::create(), Database::create());
         one.query("CREATE TABLE t (x int)");
         one.query("INSERT INTO t VALUES (7)");
         assert_eq!(one.query("SELECT x, 'a' FROM t"), "7|a");
         assert_eq!(two.query("SELECT count(*) FROM pg_tables WHERE tablename = 't'"), "0");
-        assert_eq!(one.query("SHOW fsync"), "on");
         assert_eq!(one.query("SHOW synchronous_commit"), "on");
+        assert_eq!(Database::create_alone().query("SHOW fsync"), "on");
 
         let (cluster, name) = (Arc::clone(&one.cluster), one.name.clone());
         drop(one);

@@ -70,7 +70,7 @@ struct Server {
 
 async fn server(postgres: bool) -> Server {
     let directory = tempfile::tempdir().unwrap();
-    let database = postgres.then(Database::create);
+    let database = postgres.then(Database::create_alone);
     let url = match &database {
         Some(database) => StoreUrl::Postgres(database.url().to_owned()),
         None => StoreUrl::Sqlite(directory.path().join("mcplane.db")),
@@ -229,7 +229,7 @@ async fn plain_loop(db: &Db, tasks: usize) -> (f64, f64) {
 
 /// procrastinate with as many workers, on a database of its own beside ours; jobs are deferred in batches of the same size.
 fn beside_procrastinate(rate: f64, each: f64) {
-    let database = Database::create();
+    let database = Database::create_alone();
     let args = [database.url().to_owned(), PEER_JOBS.to_string(), WORKERS.to_string()];
     let venv = Venv::with(PEER_REQUIREMENTS);
     let output = venv.run(Path::new(PEER), &args.each_ref().map(String::as_str)).ok();

@@ -57,7 +57,7 @@ fn a_crash_of_postgres_is_survived() {
     });
     assert!(refused > 0, "the outage was not felt");
     // What was not acknowledged is there or not; asked for again with its key, it is there once.
-    tasks.extend(doubtful.iter().map(|body| desk.submit(body)));
+    tasks.extend(doubtful.iter().map(|body| desk.submit_at_last(body)));
     std::fs::write(desk.path("second"), "").unwrap();
     for id in &tasks {
         let task = desk.reaches(id, "succeeded");

@@ -53,6 +53,16 @@ impl Desk {
         made["id"].as_str().unwrap().to_owned()
     }
 
+    /// The id of a new task, asked for until the server can take it: what a client does that is told 503.
+    #[track_caller]
+    pub(crate) fn submit_at_last(&self, body: &Value) -> String {
+        eventually("a task is taken", PATIENCE, || {
+            let reply = self.try_submit(body).expect("the server answers");
+            assert!(matches!(reply.status, 200 | 503), "{}", reply.text);
+            (reply.status == 200).then(|| reply.json["id"].as_str().unwrap().to_owned())
+        })
+    }
+
     pub(crate) fn task(&self, id: &str) -> Value {
         self.caller.get(&format!("{TASKS}/{id}")).expect(200)
     }
