@@ -20,7 +20,7 @@ cargo xtask COMMAND
   rules    layers between crates, licences, banned and doubled dependencies, file lengths, words
   test     all tests, and that every backend's suite has run (arguments go to the test runner)
   soak     100 rounds of kill -9 on both databases in a release build, of servers that store objects and runs, and of servers,
-           shims and programs of tasks (MCPLANE_CRASH_ROUNDS changes the number)
+           shims and programs of tasks (MCPLANE_CRASH_ROUNDS changes the number); every other fault a tenth as often
   bench    throughput, latency, memory and start-up of the release build, each beside its limit
            (bench tracking: beside a real mlflow server in the same run; with --large 100,000 runs and 10 million points)
 ";
@@ -57,8 +57,20 @@ fn main() -> ExitCode {
 fn soak() -> Result<(), Fault> {
     setup::run()?;
     let rounds = std::env::var("MCPLANE_CRASH_ROUNDS").unwrap_or_else(|_| "100".into());
-    let mut cargo = shell::cargo(&["test", "--release", "-p", "mcplane", "--test", "it", "crash::", "--"]);
-    shell::run(cargo.args(["--nocapture", "--test-threads=1"]).env("MCPLANE_CRASH_ROUNDS", rounds))
+    let rounds: usize = rounds.parse().map_err(|_| format!("MCPLANE_CRASH_ROUNDS is no number: {rounds}"))?;
+    let mut crashes = soaked("crash::");
+    shell::run(crashes.env("MCPLANE_CRASH_ROUNDS", rounds.to_string()))?;
+    for round in 1..=rounds.div_ceil(10) {
+        println!("faults, round {round}");
+        shell::run(&mut soaked("faults::"))?;
+    }
+    Ok(())
+}
+
+fn soaked(filter: &str) -> std::process::Command {
+    let mut cargo = shell::cargo(&["test", "--release", "-p", "mcplane", "--test", "it", filter, "--"]);
+    cargo.args(["--nocapture", "--test-threads=1"]);
+    cargo
 }
 
 fn bench(args: &[String]) -> Result<(), Fault> {
