@@ -104,6 +104,7 @@ pub(crate) const OUTSIDERS: &[Outsider] = &[
             "mcplane-data",
             "mcplane-pipelines",
             "mcplane-serving",
+            "mcplane-features",
             "mcplane",
         ],
     },

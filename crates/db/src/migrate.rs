@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     15 "0015_tasks",
     16 "0016_contracts",
     17 "0017_gates",
+    18 "0018_features",
     19 "0019_pipelines",
     22 "0022_notes",
 ];

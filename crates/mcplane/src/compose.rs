@@ -11,6 +11,7 @@ use mcplane_blobs::{Blobs, BlobsConfig, External};
 use mcplane_core::SystemClock;
 use mcplane_data::{self as data, Data};
 use mcplane_db::{Compactor, Db, StoreUrl};
+use mcplane_features as features;
 use mcplane_objects::http::{self, Door, PathGuard, Route};
 use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
@@ -195,9 +196,11 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     data::register(&mut registry, &(Arc::new(table.clone()) as _));
     pipelines::kinds::register(&mut registry, &(Arc::new(table.clone()) as _), &db);
     access.keep_pods(Arc::new(pods.clone()));
+    let features = features::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
     let quotas = Quotas::start(&db, &table).await?;
     let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
-    let roles = [tracking::roles(), scheduler::scope::roles(), data::scope::roles(), pipelines::kinds::roles()];
+    let (of_data, of_features) = (data::scope::roles(), features::scope::roles());
+    let roles = [tracking::roles(), scheduler::scope::roles(), of_data, of_features, pipelines::kinds::roles()];
     access.bootstrap(&objects, roles.concat()).await?;
 
     // Doors, and the controllers behind them.
@@ -210,7 +213,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     let tracked = Arc::new(start_tracking(foundation, &db, &table, cipher).await?);
     let client = controllers::in_process(api.clone().into_router(), "controllers");
     let checked = Arc::new(Data::new(&db, Arc::clone(&objects), access.authorizer(), None));
-    controllers::start(&objects, vec![tracked.clone(), checked.clone()], &client, &stopping, &background);
+    controllers::start(&objects, vec![tracked.clone(), checked.clone(), features], &client, &stopping, &background);
     let purging = Arc::clone(&tracked);
     background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));
     background.spawn(Arc::clone(&tracked).send_messages(stopping.clone()));

@@ -10,6 +10,7 @@ mod contract;
 mod dead_letters;
 mod delete;
 mod failure;
+mod features;
 mod gate;
 mod gc;
 mod get;
@@ -86,6 +87,7 @@ enum Command {
     Contract(contract::Arguments),
     Gate(gate::Arguments),
     Pipeline(pipeline::Arguments),
+    Features(features::Arguments),
     Lineage(lineage::Arguments),
     User(user::Arguments),
     Kubeconfig(kubeconfig::Arguments),
@@ -112,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Contract(arguments) => wait_for(contract::run(arguments)),
         Command::Gate(arguments) => wait_for(gate::run(arguments)),
         Command::Pipeline(arguments) => wait_for(pipeline::run(arguments)),
+        Command::Features(arguments) => features::run(arguments),
         Command::Lineage(arguments) => wait_for(lineage::run(arguments)),
         Command::User(arguments) => wait_for(user::run(arguments)),
         Command::Kubeconfig(arguments) => wait_for(kubeconfig::run(arguments)),

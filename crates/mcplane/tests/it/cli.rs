@@ -44,6 +44,8 @@ fn help_teaches() {
         "contract suggest --help",
         "gate --help",
         "gate evaluate --help",
+        "features --help",
+        "features join --help",
         "user --help",
         "user create --help",
         "kubeconfig --help",

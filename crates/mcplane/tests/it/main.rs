@@ -8,6 +8,7 @@ mod contracts;
 mod crash;
 mod durability;
 mod faults;
+mod features;
 mod guard;
 mod guarded;
 mod harness;

@@ -20,3 +20,4 @@ mod walk;
 pub use graph::{Described, Direction, Edge, EdgeKind, Graph};
 pub use node::Node;
 pub use push::Push;
+pub use service::record_event;

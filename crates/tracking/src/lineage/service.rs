@@ -1,6 +1,7 @@
 //! The questions about lineage, and what others report.
 
 use mcplane_core::{Error, Grant, Result};
+use mcplane_db::Tx;
 use serde_json::Value;
 
 use super::graph::{Direction, Graph};
@@ -42,14 +43,7 @@ impl Tracking {
         let grant = grant.clone();
         self.db
             .write(move |tx| {
-                Box::pin(async move {
-                    let namespace = namespace(&grant)?;
-                    tx.lock().await?;
-                    if reported::insert_event(tx, namespace, &report.digest, &grant.context().caller.name).await? {
-                        reported::record(tx, namespace, report).await?;
-                    }
-                    Ok(())
-                })
+                Box::pin(async move { take(tx, namespace(&grant)?, &grant.context().caller.name, report).await })
             })
             .await
     }
@@ -62,4 +56,21 @@ impl Tracking {
         let mut view = self.db.snapshot().await?;
         events_of(&mut view, namespace(grant)?, run).await
     }
+}
+
+/// Takes in an OpenLineage event of the server's own in the unit that it tells of. `by` is whoever caused it.
+///
+/// # Errors
+/// [`Error::BadRequest`] for what is no event.
+pub async fn record_event(tx: &mut Tx, namespace: &str, by: &str, body: &[u8]) -> Result<()> {
+    let report = Report::read(body, &own_namespace(namespace))?;
+    take(tx, namespace, by, report).await
+}
+
+async fn take(tx: &mut Tx, namespace: &str, by: &str, report: Report) -> Result<()> {
+    tx.lock().await?;
+    if reported::insert_event(tx, namespace, &report.digest, by).await? {
+        reported::record(tx, namespace, report).await?;
+    }
+    Ok(())
 }

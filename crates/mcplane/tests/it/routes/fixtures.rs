@@ -88,6 +88,10 @@ pub(super) fn manifest(plural: &str, name: &str) -> Value {
         "pipelines" => json!({}),
         "pipelineversions" => json!({"spec": {"pipelineName": "p", "pipelineSpec": pipeline()}}),
         "pipelineruns" => json!({"spec": {"pipelineRef": {"name": "that is not there"}}}),
+        "featureviews" => json!({"spec": {
+            "sources": [{"name": "s", "path": "s.csv"}], "sql": "SELECT * FROM s", "entities": ["e"],
+            "timestampColumn": "t", "features": [{"name": "f", "type": "int64"}],
+        }}),
         "users" => json!({"spec": {"role": "stranger", "password": "the password of a thing"}}),
         other => panic!("what does an object of {other} look like?"),
     };

@@ -1,0 +1,86 @@
+//! `mcplane features`: views as objects, joins as of the time of events.
+
+use std::process::Command;
+
+use mcplane_testkit::process::run;
+use mcplane_testkit::{Backend, Server, on_each_backend};
+use serde_json::Value;
+
+on_each_backend!(views_and_joins);
+
+const VIEW: &str = "\
+apiVersion: mcplane.io/v1alpha1
+kind: FeatureView
+metadata: {name: weather}
+spec:
+  sources: [{name: weather, path: weather.csv}]
+  sql: SELECT origin, time_hour, seen_at, temp FROM weather
+  entities: [origin]
+  timestampColumn: time_hour
+  createdTimestampColumn: seen_at
+  ttl: 3h
+  features: [{name: temp, type: float64, description: degrees Fahrenheit}]
+";
+
+const WEATHER: &str = "\
+origin,time_hour,seen_at,temp
+JFK,2013-01-01T05:00:00Z,2013-01-01T05:10:00Z,39.0
+JFK,2013-01-01T05:00:00Z,2013-01-01T09:00:00Z,38.5
+JFK,2013-01-01T06:00:00Z,2013-01-01T06:10:00Z,40.0
+";
+
+const FLIGHTS: &str = "\
+flight,origin,at
+1,JFK,2013-01-01T05:05:00Z
+2,JFK,2013-01-01T05:30:00Z
+3,JFK,2013-01-01T06:30:00Z
+4,LGA,2013-01-01T06:30:00Z
+";
+
+fn views_and_joins(backend: Backend) {
+    let server = Server::start(env!("CARGO_BIN_EXE_mcplane"), backend);
+    let folder = server.scratch().join("project");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, text) in [("weather.yaml", VIEW), ("weather.csv", WEATHER), ("flights.csv", FLIGHTS)] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let cli = |line: &[&str]| {
+        let mut command: Command = server.cli();
+        command.current_dir(&folder).args(line).env("MCPLANE_URL", server.url());
+        run(&mut command, None)
+    };
+
+    let missing = cli(&["features", "history", "weather"]);
+    assert!(missing.code == 1 && missing.stderr.contains("\"weather\" not found"), "{missing}");
+    cli(&["apply", "-f", "weather.yaml"]).ok();
+    let never = cli(&["features", "history", "weather"]);
+    assert!(never.code == 0 && never.stderr.contains("weather was never materialised"), "{never}");
+    let shown = cli(&["get", "featureviews"]).ok();
+    assert!(shown.contains("CURRENT") && shown.contains("never"), "{shown}");
+
+    let view = "weather.csv,entities=origin,timestamp=time_hour,created=seen_at,ttl=3h";
+    let join =
+        ["features", "join", "--events", "flights.csv", "--timestamp", "at", "--output", "training.parquet", "--view"];
+    let joined = cli(&[&join[..], &[view]].concat()).ok();
+    assert!(joined.contains("4 events") && joined.contains("weather: 2 events have features (50.0 %)"), "{joined}");
+    let temperatures = temperatures(&folder.join("training.parquet"));
+    assert!(temperatures.contains("[ null, 39.0, 40.0, null, ]"), "{temperatures}");
+
+    for (view, words) in [
+        ("weather.csv,entities=nil,timestamp=time_hour", "there is no column \"nil\""),
+        ("weather.csv,entities=origin", "say which column is the timestamp"),
+        ("weather.csv,colour=red", "none of on, prefix"),
+        ("weather.csv", "does not say what its columns are"),
+        ("nil.parquet", "nil.parquet"),
+    ] {
+        let failed = cli(&[&join[..], &[view]].concat());
+        assert!(failed.code != 0 && failed.stderr.contains(words), "{failed}");
+    }
+}
+
+/// The values of the column `temp` of a file, as text.
+fn temperatures(path: &std::path::Path) -> String {
+    let table = mcplane_features::tables::open(path).unwrap();
+    let batches = table.scan(&["temp"]).unwrap().map(|batch| format!("{:?}", batch.unwrap().column(0)));
+    batches.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
