@@ -66,7 +66,7 @@ impl View {
         let name = table.name();
         let facts = table.metadata(FACTS_KEY).ok_or_else(|| {
             Error::bad_request(format!(
-                "{name}: the file does not say what its columns are: it was not made by `mcplane features materialize`"
+                "{name}: the file does not say what its columns are: say which are entities and timestamp"
             ))
         })?;
         let facts = serde_json::from_str(facts).map_err(|error| {

@@ -16,7 +16,7 @@ const VIEWS: &str = "\
 A view is PATH[,KEY=VALUE…], where the keys are
   on          columns of the events that name the entity, if they are called otherwise: on=origin
   prefix      what names of features begin with in the result: prefix=origin_
-and, for a file that was not made by `mcplane features materialize`,
+and, for a file that does not say it in its own metadata,
   entities    columns that name the entity, as a+b
   timestamp   the column that tells when a row became true
   created     the column that tells when a row became known

@@ -10,13 +10,13 @@ use super::failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  mcplane apply -f weather.yaml                                 a FeatureView
-  mcplane features join --events flights.csv --timestamp time_hour \\
-    --view features/weather.parquet --output training.parquet   each flight with the weather known by then
-  mcplane features history weather
+  mcplane apply -f weather.yaml         a FeatureView
+  mcplane features join --events flights.csv --timestamp at --output training.parquet \\
+    --view weather.parquet,entities=origin,timestamp=time_hour,created=seen_at,ttl=3h
+  mcplane features history weather      who materialised it, when, and from what
 ";
 
-/// Make features from files, and join them to events as of their time
+/// Join features to events as of their time, and see who made them
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
