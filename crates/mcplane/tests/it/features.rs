@@ -4,7 +4,6 @@ use std::process::Command;
 
 use mcplane_testkit::process::run;
 use mcplane_testkit::{Backend, Server, on_each_backend};
-use serde_json::Value;
 
 on_each_backend!(views_and_joins);
 

@@ -100,6 +100,7 @@ mod tests {
         "contract_reports",
         "deliveries",
         "engine_notes",
+        "feature_materializations",
         "gate_decisions",
         "head",
         "nodes",
