@@ -66,7 +66,7 @@ fn views_and_joins(backend: Backend) {
     assert!(temperatures.contains("[ null, 39.0, 40.0, null, ]"), "{temperatures}");
 
     for (view, words) in [
-        ("weather.csv,entities=nil,timestamp=time_hour", "there is no column \"nil\""),
+        ("weather.csv,entities=nil,timestamp=time_hour,prefix=w_", "there is no column \"nil\""),
         ("weather.csv,entities=origin", "say which column is the timestamp"),
         ("weather.csv,colour=red", "none of on, prefix"),
         ("weather.csv", "does not say what its columns are"),
