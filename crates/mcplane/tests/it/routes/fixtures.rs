@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// A path of the object API, taken apart.
 #[derive(Debug, PartialEq)]
 pub(super) struct Resource<'a> {
-    group: &'a str,
+    pub(super) group: &'a str,
     pub(super) namespaced: bool,
     pub(super) plural: &'a str,
     pub(super) name: &'a str,
