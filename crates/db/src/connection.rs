@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use crate::checkpoint::Checkpoints;
 use crate::error::from_sqlx;
 use crate::sql::{Arg, Connection, Dialect, Row};
 
@@ -47,6 +48,14 @@ impl WriteConnection {
 
     pub(crate) fn postgres(options: PgConnectOptions) -> Self {
         Self { target: Target::Postgres(Box::new(options)), open: None }
+    }
+
+    /// What copies SQLite's log beside this connection.
+    pub(crate) fn checkpoints(&self) -> Option<Checkpoints> {
+        match &self.target {
+            Target::Sqlite(options) => Some(Checkpoints::start((**options).clone().create_if_missing(false))),
+            Target::Postgres(_) => None,
+        }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {

@@ -2,6 +2,7 @@
 
 pub mod audit;
 mod batch;
+mod checkpoint;
 mod compact;
 mod connection;
 mod error;

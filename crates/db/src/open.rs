@@ -103,9 +103,9 @@ const READER_CACHE: &str = "-1000";
 const POSTGRES_READERS: u32 = 8;
 /// How long [`Db::close`] waits for readers.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
-/// Pages of write-ahead log after which SQLite copies them into the database: 16 MiB, so that a burst of writes is not
-/// interrupted by a copy each 4 MiB.
-const CHECKPOINT_PAGES: &str = "4000";
+/// Pages of write-ahead log (64 MiB) after which a commit copies what has not been copied beside it, so that the log can
+/// begin anew.
+const CHECKPOINT_PAGES: &str = "16000";
 
 impl Db {
     /// Opens the database, creates or migrates its schema and starts its writer.

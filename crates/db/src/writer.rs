@@ -8,6 +8,7 @@ use mcplane_core::{Clock, Error, Result};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
+use crate::checkpoint::Checkpoints;
 use crate::connection::WriteConnection;
 use crate::feed::Feed;
 use crate::open::Db;
@@ -44,8 +45,9 @@ impl Writer {
         let row = rows.first().ok_or_else(|| Error::internal("the head row is missing"))?;
         feed.start_at(row.int(0)?, row.int(1)?);
         let (sender, queue) = channel(QUEUE);
+        let checkpoints = connection.checkpoints();
         let tx = Tx::new(connection, Arc::clone(&feed));
-        tokio::spawn(run(queue, tx, feed, clock));
+        tokio::spawn(run(queue, tx, feed, clock, checkpoints));
         Ok(Self { queue: sender })
     }
 
@@ -89,7 +91,13 @@ impl Db {
     }
 }
 
-async fn run(mut queue: Receiver<Command>, mut tx: Tx, feed: Arc<Feed>, clock: Arc<dyn Clock>) {
+async fn run(
+    mut queue: Receiver<Command>,
+    mut tx: Tx,
+    feed: Arc<Feed>,
+    clock: Arc<dyn Clock>,
+    checkpoints: Option<Checkpoints>,
+) {
     let mut in_doubt = false;
     let stop = loop {
         let first = if in_doubt {
@@ -114,11 +122,17 @@ async fn run(mut queue: Receiver<Command>, mut tx: Tx, feed: Arc<Feed>, clock: A
             tx.roll_back().await;
         }
         group.answer(committed.is_ok());
+        if let Some(checkpoints) = &checkpoints {
+            checkpoints.committed();
+        }
         if let Some(done) = group.stop {
             break Some(done);
         }
     };
     feed.close();
+    if let Some(checkpoints) = checkpoints {
+        checkpoints.stop().await;
+    }
     // Closing SQLite's last connection writes the log back, so that the next start has nothing to recover.
     if let Err(error) = tx.close().await {
         tracing::warn!(%error, "closing the database failed");

@@ -1,5 +1,7 @@
 //! Opening, reading, closing.
 
+use std::time::Duration;
+
 use futures::FutureExt as _;
 use mcplane_db::{Arg, Db, StoreUrl};
 
@@ -108,4 +110,22 @@ pub(crate) async fn nothing_shows_a_secret(store: Store) {
         let password = url.split([':', '@']).nth(2).unwrap();
         assert!(password.len() > 8 && !shown.contains(password), "{shown}");
     }
+}
+
+pub(crate) async fn the_log_is_copied_while_the_writer_lives(store: Store) {
+    let db = store.open_with_notes().await;
+    let StoreUrl::Sqlite(path) = &store.url else { return };
+    let size = || std::fs::metadata(path).unwrap().len();
+    let before = size();
+    let written: u64 = 300 * 4_000;
+    for id in 0..300 {
+        db.write(unit(move |tx| Box::pin(async move { note(tx, id, &"x".repeat(4_000)).await }))).await.unwrap();
+    }
+    // Nothing but the task beside the writer copies: the writer's own limit is far away.
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while size() < before + written / 2 {
+        assert!(std::time::Instant::now() < deadline, "{before} bytes have become {}", size());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    db.close().await;
 }

@@ -12,20 +12,10 @@ mod outage;
 mod store;
 mod units;
 
-use std::time::Duration;
-
-use futures::future::BoxFuture;
+use mcplane_testkit::suite::{self, Case};
 use store::Store;
 
-type Case = fn(Store) -> BoxFuture<'static, ()>;
-
-macro_rules! cases {
-    ($($module:ident :: { $($case:ident),+ $(,)? }),+ $(,)?) => {
-        &[$($((concat!(stringify!($module), "::", stringify!($case)), |store| Box::pin($module::$case(store)))),+),+]
-    };
-}
-
-const CASES: &[(&str, Case)] = cases![
+const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     units::{
         revisions_are_contiguous_and_ordered_whatever_fails,
         a_failing_unit_is_undone_alone,
@@ -71,31 +61,16 @@ const CASES: &[(&str, Case)] = cases![
         snapshots_agree_with_themselves,
         readers_cannot_write,
         nothing_shows_a_secret,
+        the_log_is_copied_while_the_writer_lives,
     },
 ];
 
-/// Runs all cases, each on a store of its own, and names those that failed.
-async fn all(make: fn() -> Store) {
-    let only = std::env::var("CASE").unwrap_or_default();
-    let mut failed = Vec::new();
-    for (name, case) in CASES.iter().filter(|(name, _)| name.contains(&only)) {
-        let started = std::time::Instant::now();
-        let run = tokio::spawn(tokio::time::timeout(Duration::from_secs(120), case(make())));
-        let passed = matches!(run.await, Ok(Ok(())));
-        println!("{} {name} ({:?})", if passed { "ok    " } else { "FAILED" }, started.elapsed());
-        if !passed {
-            failed.push(name);
-        }
-    }
-    assert!(failed.is_empty(), "failed: {failed:?}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes_on_sqlite() {
-    all(Store::sqlite).await;
+    suite::run(CASES, Store::sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes_on_postgres() {
-    all(Store::postgres).await;
+    suite::run(CASES, Store::postgres).await;
 }

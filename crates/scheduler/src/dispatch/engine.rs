@@ -335,8 +335,8 @@ impl<'e> Engine<'e> {
             let of = AttemptOf { no: choice.task, attempt: known.attempt + 1 };
             deliveries.push(Delivery { of, node: Arc::clone(&scheduler.node) });
         }
-        scheduler.transport.publish(deliveries).await?;
-        let leased = scheduler.transport.lease(&scheduler.node, &scheduler.identity, BATCH, now + HOLD_MS).await?;
+        let (node, holder) = (&scheduler.node, &scheduler.identity);
+        let leased = scheduler.transport.hand_over(deliveries, node, holder, BATCH, now + HOLD_MS).await?;
         self.receipts.extend(leased.iter().map(|leased| leased.receipt));
         let attempts: Vec<AttemptOf> = leased.iter().map(|leased| leased.delivery.of).collect();
         let begun = steps::begin(&scheduler, self.lead, attempts.clone()).await?;

@@ -48,6 +48,21 @@ pub trait Transport: Send + Sync + std::fmt::Debug {
         until: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<Leased>>>;
 
+    /// [`Self::publish`], then [`Self::lease`]: for a scheduler whose node is its own.
+    fn hand_over<'a>(
+        &'a self,
+        deliveries: Vec<Delivery>,
+        node: &'a str,
+        holder: &'a str,
+        most: usize,
+        until: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Leased>>> {
+        Box::pin(async move {
+            self.publish(deliveries).await?;
+            self.lease(node, holder, most, until).await
+        })
+    }
+
     /// Forgets deliveries for good.
     fn ack(&self, receipts: Vec<i64>) -> BoxFuture<'_, Result<()>>;
 
