@@ -36,6 +36,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     18 "0018_features",
     19 "0019_pipelines",
     22 "0022_notes",
+    40 "0040_runs_in_order",
 ];
 
 pub(crate) async fn run(connection: Connection<'_>) -> Result<()> {

@@ -132,7 +132,7 @@ impl Tracking {
             Box::pin(async move {
                 let history = runs::store::tag(tx, run.no, super::legacy::HISTORY_TAG).await?;
                 let tag = model.after(history.as_deref().unwrap_or_default());
-                runs::store::put_tags(tx, run.no, &[tag.cut()]).await
+                runs::store::put_tags(tx, run, &[tag.cut()]).await
             })
         })
         .await

@@ -110,7 +110,7 @@ async fn log_params(tx: &mut Tx, run: RunKey, run_id: &str, mut params: Vec<Tag>
         return Err(would_change(&changed, run_id));
     }
     params.retain(|param| old(param).is_none());
-    runs::insert_params(tx, run.no, &params).await
+    runs::insert_params(tx, run, &params).await
 }
 
 /// Old and new values as the reference prints them.

@@ -32,8 +32,20 @@ pub(super) fn in_experiments(args: &mut Args, alias: &str, scope: &Scope) -> Str
     }
 }
 
-/// Query for the numbers of all runs that satisfy a comparison, if there is an index for it. They may be of other
-/// experiments.
+/// Values of parameters and tags with more characters are not in the order of the index.
+const LONGEST_IN_ORDER: usize = 250;
+
+/// Whether a value is in the index that has an order, in the words of that index.
+pub(super) fn short(alias: &str) -> String {
+    format!("length({alias}.value) <= {LONGEST_IN_ORDER}")
+}
+
+/// Whether a value is in the index of long ones, in the words of that index.
+pub(super) fn long(alias: &str) -> String {
+    format!("length({alias}.value) > {LONGEST_IN_ORDER}")
+}
+
+/// Query for the numbers of all runs that satisfy a comparison, if there is an index for it.
 pub(super) fn probe(args: &mut Args, scope: &Scope, comparison: &Comparison) -> Result<Option<String>> {
     let Comparison { field, op, value } = comparison;
     let (table, key) = match (field, op) {
@@ -50,8 +62,17 @@ pub(super) fn probe(args: &mut Args, scope: &Scope, comparison: &Comparison) -> 
         (Field::Attribute("run_name"), Operator::Eq) => ("run_tags", NAME_TAG),
         _ => return Ok(None),
     };
-    let value = entry(args, key, *op, value)?;
-    Ok(Some(format!("SELECT x.run FROM {table} x WHERE {value}")))
+    let Value::Text(text) = value else { return Err(unexpected()) };
+    let experiments = in_experiments(args, "x", scope);
+    let key = args.bind(key);
+    let equal = if text.chars().count() > LONGEST_IN_ORDER {
+        let hash = args.bind(hash(text));
+        format!("x.hash = {hash} AND {} AND {}", args.text("x.value", *op, value)?, long("x"))
+    } else {
+        // In the order of the index, which has no others.
+        format!("{} AND {}", args.text(&args.sortable("x.value"), *op, value)?, short("x"))
+    };
+    Ok(Some(format!("SELECT x.run FROM {table} x WHERE {experiments} AND x.key = {key} AND {equal}")))
 }
 
 /// What a run must satisfy.

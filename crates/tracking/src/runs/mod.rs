@@ -11,6 +11,7 @@ mod order;
 mod promptlab;
 mod search;
 pub(crate) mod service;
+mod size;
 pub(crate) mod store;
 mod types;
 

@@ -3,16 +3,41 @@
 //! What is missing comes last in both directions, and a metric that is no number before that. Ties are broken by the start,
 //! latest first, and then by id.
 
-use super::condition::{Scope, in_experiments};
+use super::condition::{Scope, in_experiments, short};
 use super::types::RunStatus;
 use crate::filter::{Comparison, Field, Order};
 use crate::query::{Args, direction};
 
+/// What was logged under one key, as the tables have it: a row a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entries<'o> {
+    pub(super) table: &'static str,
+    pub(super) key: &'o str,
+}
+
+impl<'o> Entries<'o> {
+    /// Those that a search is sorted by.
+    pub(super) fn of(field: &'o Field) -> Option<Self> {
+        let (table, key) = match field {
+            Field::Metric(key) => ("metric_latest", key),
+            Field::Param(key) => ("run_params", key),
+            Field::Tag(key) => ("run_tags", key),
+            _ => return None,
+        };
+        Some(Self { table, key })
+    }
+
+    /// Whether values are numbers.
+    pub(super) fn are_metrics(&self) -> bool {
+        self.table == "metric_latest"
+    }
+}
+
 /// Runs that come before or after those of other segments, all in the same order.
 #[derive(Debug)]
 pub(super) struct Segment<'o> {
-    /// The order by a metric that the segments divide, and which part of it this is.
-    part: Option<(&'o str, bool, Part)>,
+    /// What the segments are divided by, whether it ascends, and which part of it this is.
+    part: Option<(Entries<'o>, bool, Part)>,
     /// What remains to sort by.
     orders: &'o [Order],
     /// Whether ties are not yet broken by the start.
@@ -20,51 +45,54 @@ pub(super) struct Segment<'o> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// Runs whose metric is a number, read in the order of the metric's index.
-    Numbers,
+pub(super) enum Part {
+    /// Runs that have a value, read in the order of its index.
+    Values,
     /// Runs whose metric is NaN.
     Nans,
-    /// Runs without the metric.
+    /// Runs without an entry.
     Missing,
 }
 
-/// The order as segments. An order by a metric of one experiment is that of the metric's index, then what is not in it;
-/// other orders have one segment. Few runs are sorted at once.
-pub(super) fn segments<'o>(orders: &'o [Order], scope: &Scope) -> Vec<Segment<'o>> {
+/// What an index may give in order: what a search of one experiment is sorted by first. Few runs are sorted at once.
+pub(super) fn first_by_index<'o>(orders: &'o [Order], scope: &Scope) -> Option<Entries<'o>> {
+    let first = orders.first().filter(|_| scope.few.is_none() && scope.experiments.len() == 1)?;
+    Entries::of(&first.field)
+}
+
+/// The order as segments: that of an index and then what is not in it, or one segment that is sorted.
+pub(super) fn segments<'o>(orders: &'o [Order], by_index: Option<Entries<'o>>) -> Vec<Segment<'o>> {
     let by_start = !orders.iter().any(|order| order.field == Field::Attribute("start_time"));
-    match orders {
-        [Order { field: Field::Metric(key), ascending }, rest @ ..]
-            if scope.few.is_none() && scope.experiments.len() == 1 =>
-        {
-            [Part::Numbers, Part::Nans, Part::Missing]
-                .map(|part| Segment { part: Some((key, *ascending, part)), orders: rest, by_start })
-                .into()
-        }
-        orders => vec![Segment { part: None, orders, by_start }],
+    match (orders, by_index) {
+        ([first, rest @ ..], Some(entries)) => [Part::Values, Part::Nans, Part::Missing]
+            .into_iter()
+            .filter(|part| *part != Part::Nans || entries.are_metrics())
+            .map(|part| Segment { part: Some((entries, first.ascending, part)), orders: rest, by_start })
+            .collect(),
+        _ => vec![Segment { part: None, orders, by_start }],
     }
 }
 
-impl Segment<'_> {
+impl<'o> Segment<'o> {
     /// Whether no segment follows.
     pub(super) fn is_last(&self) -> bool {
         matches!(self.part, None | Some((_, _, Part::Missing)))
     }
 
+    /// What the segment is a part of.
+    pub(super) fn part(&self) -> Option<(Entries<'o>, Part)> {
+        self.part.map(|(entries, _, part)| (entries, part))
+    }
+
     /// The tables that are joined. `CROSS JOIN` makes SQLite take them in this order.
     pub(super) fn from(&self, args: &mut Args) -> String {
         let mut from = match self.part {
-            Some((_, _, Part::Numbers | Part::Nans)) => "metric_latest f CROSS JOIN runs r".to_owned(),
+            Some((entries, _, Part::Values | Part::Nans)) => format!("{} f CROSS JOIN runs r", entries.table),
             _ => "runs r".to_owned(),
         };
         for (index, order) in self.orders.iter().enumerate() {
-            let (table, key) = match &order.field {
-                Field::Metric(key) => ("metric_latest", key),
-                Field::Param(key) => ("run_params", key),
-                Field::Tag(key) => ("run_tags", key),
-                _ => continue,
-            };
-            let key = args.bind(key.as_str());
+            let Some(Entries { table, key }) = Entries::of(&order.field) else { continue };
+            let key = args.bind(key);
             from.push_str(&format!(" LEFT JOIN {table} o{index} ON o{index}.run = r.no AND o{index}.key = {key}"));
         }
         from
@@ -72,63 +100,79 @@ impl Segment<'_> {
 
     /// Whether a comparison is of the metric that the segment reads in order: its index can skip what does not satisfy it.
     pub(super) fn is_in_order_of(&self, comparison: &Comparison) -> bool {
-        let key = self.part.filter(|(_, _, part)| *part == Part::Numbers).map(|(key, ..)| key);
-        matches!(&comparison.field, Field::Metric(compared) if Some(compared.as_str()) == key)
+        match (self.part(), &comparison.field) {
+            (Some((entries, Part::Values)), Field::Metric(compared)) => {
+                entries.are_metrics() && entries.key == compared
+            }
+            _ => false,
+        }
     }
 
     /// What tells the segment's runs from those of others.
     pub(super) fn condition(&self, args: &mut Args, scope: &Scope) -> Option<String> {
-        let (key, _, part) = self.part?;
-        let key = args.bind(key);
-        let nan = match part {
-            Part::Numbers => 0,
-            Part::Nans => 1,
-            Part::Missing => {
-                return Some(format!(
-                    "NOT EXISTS (SELECT 1 FROM metric_latest f WHERE f.run = r.no AND f.key = {key})"
-                ));
-            }
-        };
-        let experiments = in_experiments(args, "f", scope);
-        Some(format!("r.no = f.run AND {experiments} AND f.key = {key} AND f.nan = {nan}"))
+        let (entries, part) = self.part()?;
+        if part == Part::Missing {
+            let (table, key) = (entries.table, args.bind(entries.key));
+            return Some(format!("NOT EXISTS (SELECT 1 FROM {table} f WHERE f.run = r.no AND f.key = {key})"));
+        }
+        Some(format!("r.no = f.run AND {}", in_index(args, scope, entries, part)))
     }
 
-    /// What follows `ORDER BY`.
-    pub(super) fn order(&self, args: &Args) -> String {
-        let mut terms = Vec::new();
-        if let Some((_, ascending, Part::Numbers)) = self.part {
-            terms.push(format!("f.value {}", direction(ascending)));
-        }
-        for (index, order) in self.orders.iter().enumerate() {
-            let direction = direction(order.ascending);
-            match &order.field {
-                Field::Metric(_) => terms.push(format!(
-                    "CASE WHEN o{index}.nan = 1 THEN 1 WHEN o{index}.value IS NULL THEN 2 ELSE 0 END, o{index}.value {direction}"
-                )),
-                Field::Attribute("start_time") => terms.push(format!("r.started_at {direction}")),
-                Field::Attribute("end_time") => terms.push(missing_last("r.ended_at", "r.ended_at", direction)),
-                Field::Attribute("status") => terms.push(format!("{} {direction}", status())),
-                Field::Attribute(name) => {
-                    if let Ok(column) = super::condition::column(name) {
-                        terms.push(format!("{} {direction}", args.sortable(column)));
-                    }
-                }
-                _ => {
-                    let column = format!("o{index}.value");
-                    terms.push(missing_last(&column, &args.sortable(&column), direction));
-                }
+    /// What follows `ORDER BY`, or the same backwards.
+    pub(super) fn order(&self, args: &Args, backwards: bool) -> String {
+        let mut terms: Vec<(String, bool)> = Vec::new();
+        let mut start = "r.started_at";
+        if let Some((entries, ascending, Part::Values)) = self.part {
+            if entries.are_metrics() {
+                terms.push(("f.value".to_owned(), ascending));
+            } else {
+                terms.push((args.sortable("f.value"), ascending));
+                start = "f.started_at";
             }
         }
-        if self.by_start {
-            terms.push("r.started_at DESC".to_owned());
+        for (index, Order { field, ascending }) in self.orders.iter().enumerate() {
+            let value = format!("o{index}.value");
+            let (missing, value) = match field {
+                Field::Metric(_) => {
+                    let missing = format!("CASE WHEN o{index}.nan = 1 THEN 1 WHEN {value} IS NULL THEN 2 ELSE 0 END");
+                    (Some(missing), value)
+                }
+                Field::Attribute("start_time") => (None, start.to_owned()),
+                Field::Attribute("end_time") => (Some(missing_last("r.ended_at")), "r.ended_at".to_owned()),
+                Field::Attribute("status") => (None, status()),
+                Field::Attribute(name) => match super::condition::column(name) {
+                    Ok(column) => (None, args.sortable(column)),
+                    Err(_) => continue,
+                },
+                _ => (Some(missing_last(&value)), args.sortable(&value)),
+            };
+            terms.extend(missing.map(|missing| (missing, true)));
+            terms.push((value, *ascending));
         }
-        terms.push("r.id".to_owned());
+        if self.by_start {
+            terms.push((start.to_owned(), false));
+        }
+        terms.push(("r.id".to_owned(), true));
+        let terms: Vec<String> =
+            terms.iter().map(|(term, ascending)| format!("{term} {}", direction(*ascending != backwards))).collect();
         terms.join(", ")
     }
 }
 
-fn missing_last(column: &str, sortable: &str, direction: &str) -> String {
-    format!("CASE WHEN {column} IS NULL THEN 1 ELSE 0 END, {sortable} {direction}")
+/// What the entries `f` of a part satisfy, in the words of the index that has them in order.
+pub(super) fn in_index(args: &mut Args, scope: &Scope, entries: Entries<'_>, part: Part) -> String {
+    let experiments = in_experiments(args, "f", scope);
+    let key = args.bind(entries.key);
+    let part = match part {
+        _ if !entries.are_metrics() => short("f"),
+        Part::Nans => "f.nan = 1".to_owned(),
+        _ => "f.nan = 0".to_owned(),
+    };
+    format!("{experiments} AND f.key = {key} AND {part}")
+}
+
+fn missing_last(column: &str) -> String {
+    format!("CASE WHEN {column} IS NULL THEN 1 ELSE 0 END")
 }
 
 /// Statuses in the order of their names.

@@ -2,7 +2,7 @@
 //!
 //! A search first finds the numbers of the runs of a page, and then the runs. A comparison that few runs satisfy drives it:
 //! an index tells those runs, and nothing else is looked at. Otherwise runs are looked at in their order until the page is
-//! full; the order by one metric is read from the metric's index.
+//! full; the order by a metric, a parameter or a tag is read from its index. What is near the end of an order is read from there.
 
 use std::collections::HashMap;
 
@@ -10,9 +10,9 @@ use mcplane_core::{Error, Grant, Result};
 use mcplane_db::{Arg, Snapshot};
 
 use super::condition::{Scope, condition, in_experiments, probe};
-use super::order::{Segment, segments};
+use super::order::{Part, Segment, first_by_index, segments};
 use super::types::Run;
-use super::{assemble, store};
+use super::{assemble, size, store};
 use crate::Tracking;
 use crate::experiments::ExperimentId;
 use crate::filter::{self, Comparison};
@@ -22,6 +22,8 @@ use crate::tags::check_text;
 
 /// Runs that may drive a search.
 const FEW: usize = 2000;
+/// Runs before a page from which on it pays to count them all first.
+const DEEP: u64 = 5000;
 
 /// A search of runs.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +60,11 @@ impl Tracking {
         let mut scope = Scope { experiments, view: search.view, few: None };
         scope.few = few(&mut view, &scope, &comparisons).await?;
         let mut page = Page { skip: search.offset, limit: search.limit + 1, runs: Vec::new() };
-        for segment in segments(&orders, &scope) {
+        let by_index = match first_by_index(&orders, &scope) {
+            Some(entries) if !size::has_long(&mut view, &scope, entries).await? => Some(entries),
+            _ => None,
+        };
+        for segment in segments(&orders, by_index) {
             page.fill(&mut view, &segment, &scope, &comparisons).await?;
         }
         let more = page.runs.len() > search.limit;
@@ -105,33 +111,92 @@ impl Page {
         scope: &Scope,
         comparisons: &[Comparison],
     ) -> Result<()> {
-        let wanted = self.limit - self.runs.len();
+        let wanted = (self.limit - self.runs.len()) as u64;
         if wanted == 0 {
             return Ok(());
         }
-        let mut args = Args::new(view.dialect());
-        let from = segment.from(&mut args);
-        let rows = rows(&mut args, segment, scope, comparisons)?;
-        let order = segment.order(&args);
-        let (limit, offset) = (args.bind(wanted as i64), args.bind(self.skip.min(i64::MAX as u64).cast_signed()));
-        let sql = format!("SELECT r.no FROM {from} WHERE {rows} ORDER BY {order} LIMIT {limit} OFFSET {offset}");
-        let found = view.fetch(sql, args.into_args()).await?;
-        for row in &found {
-            self.runs.push(row.int(0)?);
+        let mut window = Window { skip: self.skip, limit: wanted, backwards: false };
+        let unfiltered = comparisons.is_empty() && scope.few.is_none();
+        let size = match (self.skip >= DEEP, segment.part()) {
+            (true, _) if unfiltered => Some(size::all(view, segment, scope).await?),
+            (true, _) => Some(count(view, segment, scope, comparisons).await?),
+            // That runs lack nothing is seen sooner than that none of them does.
+            (false, Some((_, Part::Missing))) if unfiltered => Some(size::all(view, segment, scope).await?),
+            (false, _) => None,
+        };
+        if let Some(size) = size {
+            if size <= self.skip {
+                self.skip -= size;
+                return Ok(());
+            }
+            window = window.within(size);
         }
+        
+        let found = read(view, segment, scope, comparisons, window).await?;
         if self.skip > 0 {
             // What the segment has is no longer to be skipped in the next.
-            let passed = if found.is_empty() { count(view, segment, scope, comparisons).await? } else { self.skip };
+            let passed = match (size, found.is_empty()) {
+                (None, true) => count_before_next(view, segment, scope, comparisons).await?,
+                _ => self.skip,
+            };
             self.skip = self.skip.saturating_sub(passed);
         }
+        self.runs.extend(found);
         Ok(())
     }
 }
 
-async fn count(view: &mut Snapshot, segment: &Segment<'_>, scope: &Scope, comparisons: &[Comparison]) -> Result<u64> {
-    if segment.is_last() {
-        return Ok(0);
+/// Which runs of a segment are read.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    skip: u64,
+    limit: u64,
+    /// Whether runs are counted from the end; what is read is in order even so.
+    backwards: bool,
+}
+
+impl Window {
+    /// The same of `size` runs, which are more than are skipped, from the end that is nearer.
+    fn within(self, size: u64) -> Self {
+        let limit = self.limit.min(size - self.skip);
+        let behind = size - self.skip - limit;
+        if behind < self.skip { Self { skip: behind, limit, backwards: true } } else { Self { limit, ..self } }
     }
+}
+
+/// The numbers of runs of a segment.
+async fn read(
+    view: &mut Snapshot,
+    segment: &Segment<'_>,
+    scope: &Scope,
+    comparisons: &[Comparison],
+    window: Window,
+) -> Result<Vec<i64>> {
+    let mut args = Args::new(view.dialect());
+    let from = segment.from(&mut args);
+    let rows = rows(&mut args, segment, scope, comparisons)?;
+    let order = segment.order(&args, window.backwards);
+    let [limit, offset] = [window.limit, window.skip].map(|n| args.bind(n.min(i64::MAX as u64).cast_signed()));
+    let sql = format!("SELECT r.no FROM {from} WHERE {rows} ORDER BY {order} LIMIT {limit} OFFSET {offset}");
+    let found = view.fetch(sql, args.into_args()).await?;
+    let mut found = found.iter().map(|row| row.int(0)).collect::<Result<Vec<_>>>()?;
+    if window.backwards {
+        found.reverse();
+    }
+    Ok(found)
+}
+
+/// How many runs a segment has; none of those of the last are skipped.
+async fn count_before_next(
+    view: &mut Snapshot,
+    segment: &Segment<'_>,
+    scope: &Scope,
+    comparisons: &[Comparison],
+) -> Result<u64> {
+    if segment.is_last() { Ok(0) } else { count(view, segment, scope, comparisons).await }
+}
+
+async fn count(view: &mut Snapshot, segment: &Segment<'_>, scope: &Scope, comparisons: &[Comparison]) -> Result<u64> {
     let mut args = Args::new(view.dialect());
     let from = segment.from(&mut args);
     let rows = rows(&mut args, segment, scope, comparisons)?;
@@ -175,4 +240,35 @@ async fn whole(view: &mut Snapshot, numbers: &[i64]) -> Result<Vec<Run>> {
     let mut infos = rows.iter().map(store::read).collect::<Result<Vec<_>>>()?;
     infos.sort_by_key(|info| places.get(&info.no).copied());
     assemble(view, infos).await
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_window_is_the_same_from_either_end(size in 1_u64..60, skip in 0_u64..60, limit in 1_u64..60) {
+            prop_assume!(skip < size);
+            let runs: Vec<u64> = (0..size).collect();
+            let of = |runs: &[u64], window: Window| -> Vec<u64> {
+                runs.iter().skip(window.skip as usize).take(window.limit as usize).copied().collect()
+            };
+            let plain = Window { skip, limit, backwards: false };
+            let near = plain.within(size);
+            let found = if near.backwards {
+                let mut runs = runs.clone();
+                runs.reverse();
+                let mut found = of(&runs, near);
+                found.reverse();
+                found
+            } else {
+                of(&runs, near)
+            };
+            prop_assert_eq!(found, of(&runs, plain));
+            prop_assert!(near.skip <= size / 2);
+        }
+    }
 }

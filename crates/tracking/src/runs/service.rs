@@ -69,7 +69,7 @@ impl Tracking {
                         id: run_id,
                     };
                     info.no = store::insert(tx, namespace, &info).await?;
-                    store::put_tags(tx, info.no, &tags).await?;
+                    store::put_tags(tx, (&info).into(), &tags).await?;
                     teller.tell(tx, namespace, &info.id, info.status).await?;
                     Ok(Run { info, metrics: vec![], params: vec![], tags, lineage: Lineage::default() })
                 })
@@ -147,7 +147,7 @@ impl Tracking {
                 if let Some(old) = store::params(tx, run.no, &[&param.key]).await?.pop() {
                     return unchanged(&old, &param, id);
                 }
-                store::insert_params(tx, run.no, &[param]).await
+                store::insert_params(tx, run, &[param]).await
             })
         })
         .await
@@ -207,13 +207,13 @@ pub(crate) async fn put_tags(tx: &mut Tx, run: RunKey, tags: Vec<Tag>) -> Result
         let name = Some(tag.value.clone()).filter(|name| !name.is_empty());
         store::update(tx, run.no, &RunUpdate { name, ..RunUpdate::default() }).await?;
     }
-    store::put_tags(tx, run.no, &tags).await
+    store::put_tags(tx, run, &tags).await
 }
 
 async fn apply(tx: &mut Tx, run: RunKey, change: &RunUpdate) -> Result<()> {
     store::update(tx, run.no, change).await?;
     match &change.name {
-        Some(name) => store::put_tags(tx, run.no, &[Tag::new(NAME_TAG, name)]).await,
+        Some(name) => store::put_tags(tx, run, &[Tag::new(NAME_TAG, name)]).await,
         None => Ok(()),
     }
 }

@@ -41,7 +41,15 @@ pub(crate) fn by_id(namespace: &str, id: &str) -> (String, Vec<Arg>) {
 pub(crate) struct RunKey {
     pub(crate) no: i64,
     pub(crate) experiment_no: i64,
+    started_at: i64,
     deleted: bool,
+}
+
+impl From<&RunInfo> for RunKey {
+    fn from(run: &RunInfo) -> Self {
+        let RunInfo { no, experiment_no, started_at, deleted_at, .. } = *run;
+        Self { no, experiment_no, started_at, deleted: deleted_at.is_some() }
+    }
 }
 
 impl RunKey {
@@ -71,10 +79,15 @@ pub(crate) async fn find_active(tx: &mut Tx, namespace: &str, id: &str) -> Resul
 /// # Errors
 /// [`Error::Missing`] if there is none.
 pub(crate) async fn find(tx: &mut Tx, namespace: &str, id: &str) -> Result<RunKey> {
-    let sql = "SELECT no, experiment, deleted_at FROM runs WHERE id = $1 AND namespace = $2";
+    let sql = "SELECT no, experiment, started_at, deleted_at FROM runs WHERE id = $1 AND namespace = $2";
     let rows = tx.fetch(sql, vec![id.into(), namespace.into()]).await?;
     let row = rows.first().ok_or_else(|| missing(id))?;
-    Ok(RunKey { no: row.int(0)?, experiment_no: row.int(1)?, deleted: row.optional_int(2)?.is_some() })
+    Ok(RunKey {
+        no: row.int(0)?,
+        experiment_no: row.int(1)?,
+        started_at: row.int(2)?,
+        deleted: row.optional_int(3)?.is_some(),
+    })
 }
 
 /// There is no such run in the namespace.
@@ -120,16 +133,21 @@ pub(crate) async fn set_deleted(tx: &mut Tx, run: i64, deleted_at: Option<i64>) 
     tx.execute(sql, vec![run.into(), deleted_at.into()]).await.map(drop)
 }
 
-fn rows_of(run: i64, tags: &[Tag]) -> Vec<Arg> {
-    tags.iter()
-        .flat_map(|tag| [run.into(), tag.key.as_str().into(), tag.value.as_str().into(), hash(&tag.value).into()])
-        .collect()
+/// What [`rows_of`] gives: experiment and start are those of the run, which its indexes are ordered by.
+const ENTRY: &str = "(run, key, value, hash, experiment, started_at)";
+
+fn rows_of(run: RunKey, tags: &[Tag]) -> Vec<Arg> {
+    let row = |tag: &Tag| {
+        let (key, value) = (tag.key.as_str().into(), tag.value.as_str().into());
+        [run.no.into(), key, value, hash(&tag.value).into(), run.experiment_no.into(), run.started_at.into()]
+    };
+    tags.iter().flat_map(row).collect()
 }
 
 /// Sets tags, whose keys must differ.
-pub(crate) async fn put_tags(tx: &mut Tx, run: i64, tags: &[Tag]) -> Result<()> {
+pub(crate) async fn put_tags(tx: &mut Tx, run: RunKey, tags: &[Tag]) -> Result<()> {
     let replace = "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, hash = excluded.hash";
-    tx.execute_rows("INSERT INTO run_tags (run, key, value, hash)", 4, rows_of(run, tags), replace).await
+    tx.execute_rows(&format!("INSERT INTO run_tags {ENTRY}"), 6, rows_of(run, tags), replace).await
 }
 
 /// Removes a tag; tells whether it was there.
@@ -154,6 +172,6 @@ pub(crate) async fn params(tx: &mut Tx, run: i64, keys: &[&str]) -> Result<Vec<T
 }
 
 /// Adds parameters that are not there.
-pub(crate) async fn insert_params(tx: &mut Tx, run: i64, params: &[Tag]) -> Result<()> {
-    tx.execute_rows("INSERT INTO run_params (run, key, value, hash)", 4, rows_of(run, params), "").await
+pub(crate) async fn insert_params(tx: &mut Tx, run: RunKey, params: &[Tag]) -> Result<()> {
+    tx.execute_rows(&format!("INSERT INTO run_params {ENTRY}"), 6, rows_of(run, params), "").await
 }

@@ -48,7 +48,9 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
         models_are_searched, pages_of_models_belong_to_their_search,
     },
     metrics::{ metrics_are_logged_once, points_are_checked, histories_grow_and_repeat_nothing, batches_are_all_or_nothing },
-    search::{ runs_are_filtered, runs_are_sorted_and_paged, experiments_are_searched },
+    search::{
+        runs_are_filtered, runs_are_sorted_and_paged, values_of_any_length_are_sorted, deep_pages_are_those_of_the_whole, experiments_are_searched,
+    },
     models::{
         models_live_and_die, versions_live_and_die, aliases_name_versions, the_registry_is_searched,
         sources_stay_where_they_belong, versions_are_copied,

@@ -1,5 +1,8 @@
 //! Searches of runs and experiments.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mcplane_db::{Arg, Dialect, Tx};
 use serde_json::{Value, json};
 
 use crate::rig::{Api, Store};
@@ -150,6 +153,118 @@ pub(crate) async fn runs_are_sorted_and_paged(store: Store) {
     assert_eq!(api.found(both).await, "afbcd");
     let few = json!({"experiment_ids": [first], "order_by": ["metrics.x DESC"], "filter": "metrics.n > -1"});
     assert_eq!(api.found(few).await, "bc");
+}
+
+pub(crate) async fn values_of_any_length_are_sorted(store: Store) {
+    let api = store.start().await;
+    let experiment = api.experiment("long").await;
+    let long = |end: char| "x".repeat(300) + &end.to_string();
+    for (name, start, p) in [("a", 1, long('b')), ("b", 2, long('a')), ("c", 3, "x".into()), ("d", 4, "y".into())] {
+        api.logged(&experiment, name, start, json!({"p": {"p": p, "q": "same"}, "t": {"t": "1"}})).await;
+    }
+    let e = api.logged(&experiment, "e", 5, json!({})).await;
+    let found = async |filter: &str, order: &str| {
+        api.found(json!({"experiment_ids": [experiment], "filter": filter, "order_by": [order]})).await
+    };
+    assert_eq!(found("", "params.p").await, "cbade");
+    assert_eq!(found("", "params.p DESC").await, "dabce");
+    assert_eq!(found("", "params.q").await, "dcbae", "ties are broken by the start");
+    assert_eq!(found("", "params.q DESC").await, "dcbae");
+    assert_eq!(found(&format!("params.p = '{}'", long('a')), "params.q").await, "b");
+    assert_eq!(found(&format!("params.p != '{}'", long('a')), "params.q").await, "dca");
+    // What changes its value changes its place, from the one index to the other too.
+    for (value, expected) in
+        [("0".to_owned(), "edcba"), ("2".to_owned(), "dcbae"), (long('a'), "dcbae"), ("1".to_owned(), "edcba")]
+    {
+        api.ok("runs/set-tag", json!({"run_id": e, "key": "t", "value": value})).await;
+        assert_eq!(found("", "tags.t").await, expected, "{value}");
+        assert!(found(&format!("tags.t = '{value}'"), "tags.t").await.contains('e'), "{value}");
+    }
+}
+
+/// Pages far into an order are those of the whole list, whichever end they are read from.
+pub(crate) async fn deep_pages_are_those_of_the_whole(store: Store) {
+    const RUNS: usize = 5300;
+    let api = store.start().await;
+    let experiment = api.experiment("deep").await;
+    let whose = format!("SELECT no FROM experiments WHERE namespace = 'default' AND id = {experiment}");
+    let no = api.db.fetch(whose, vec![]).await.unwrap()[0].int(0).unwrap();
+    api.db.write(move |tx| Box::pin(many_runs(tx, no, RUNS))).await.unwrap();
+    for (order, view) in [
+        (json!(["params.p"]), "ACTIVE_ONLY"),
+        (json!(["params.p DESC", "metrics.m"]), "ALL"),
+        (json!(["metrics.m DESC"]), "ACTIVE_ONLY"),
+        (json!(["attributes.end_time DESC"]), "ACTIVE_ONLY"),
+    ] {
+        let search =
+            json!({"experiment_ids": [experiment], "order_by": order, "run_view_type": view, "max_results": 50_000});
+        let whole = names(&api.ok("runs/search", search.clone()).await);
+        assert_eq!(whole.len(), if view == "ALL" { RUNS } else { RUNS - RUNS.div_ceil(100) });
+        for offset in [4990, 5000, 5240, 9000] {
+            let mut page = search.clone();
+            page["max_results"] = 60.into();
+            page["page_token"] = STANDARD.encode(json!({"offset": offset}).to_string()).into();
+            let found = names(&api.ok("runs/search", page.clone()).await);
+            let expected: Vec<String> = whole.iter().skip(offset).take(60).cloned().collect();
+            assert_eq!(found, expected, "{order} from {offset}");
+            if offset != 5000 {
+                continue;
+            }
+            page["filter"] = "params.q LIKE 'al%' AND params.r IS NOT NULL".into();
+            let has_r = |name: &&String| name.parse::<usize>().unwrap() % 50 != 0;
+            let expected: Vec<&String> = whole.iter().filter(has_r).skip(offset).take(60).collect();
+            assert_eq!(names(&api.ok("runs/search", page).await).iter().collect::<Vec<_>>(), expected);
+        }
+    }
+}
+
+/// Runs named by their numbers: of a parameter few values, of a metric NaNs and none at all; each hundredth is deleted.
+async fn many_runs(tx: &mut Tx, experiment: i64, runs: usize) -> mcplane_core::Result<()> {
+    let (mut rows, mut params, mut metrics) = (vec![], vec![], vec![]);
+    for n in 0..runs as i64 {
+        let (id, name, start) = (format!("{:032x}", n * 7919 % 10_007), n.to_string(), n / 3);
+        let ended = if n % 4 == 0 { None } else { Some(n % 50) };
+        let deleted = (n % 100 == 0).then_some(1);
+        rows.extend([n + 1_000_000, experiment].map(Arg::from));
+        rows.extend([format!("{id}{n}"), "default".into(), name, "u".into(), String::new()].map(Arg::from));
+        rows.extend([Arg::from(1), start.into(), ended.into(), deleted.into()]);
+        for (key, value, without) in
+            [("q", "all".to_owned(), n < 0), ("p", (n % 30).to_string(), n % 7 == 0), ("r", n.to_string(), n % 50 == 0)]
+        {
+            if !without {
+                params.extend([Arg::from(n + 1_000_000), key.into(), value.into()]);
+                params.extend([0, experiment, start].map(Arg::from));
+            }
+        }
+        if n % 5 != 0 {
+            let nan = i64::from(n % 5 == 1);
+            metrics.extend([
+                Arg::from(n + 1_000_000),
+                "m".into(),
+                experiment.into(),
+                ((n % 40) as f64).into(),
+                nan.into(),
+            ]);
+            metrics.extend([0, 0, 1, 0, 0].map(Arg::from));
+        }
+    }
+    let columns =
+        "no, experiment, id, namespace, name, user_id, artifact_uri, status, started_at, ended_at, deleted_at";
+    tx.execute_rows(&format!("INSERT INTO runs ({columns})"), 11, rows, "").await?;
+    tx.execute_rows("INSERT INTO run_params (run, key, value, hash, experiment, started_at)", 6, params, "").await?;
+    let columns = "run, key, experiment, value, nan, step, recorded_at, points, chunks, closed_to";
+    tx.execute_rows(&format!("INSERT INTO metric_latest ({columns})"), 10, metrics, "").await?;
+    // What PostgreSQL does by itself within a minute; without it plans are those of empty tables.
+    let analyze = matches!(tx.dialect(), Dialect::Postgres).then_some("ANALYZE runs, run_params, metric_latest");
+    if let Some(analyze) = analyze {
+        tx.execute(analyze, vec![]).await?;
+    }
+    Ok(())
+}
+
+fn names(page: &Value) -> Vec<String> {
+    let runs = page["runs"].as_array().into_iter().flatten();
+    runs.map(|run| run["info"]["run_name"].as_str().unwrap().to_owned()).collect()
 }
 
 pub(crate) async fn experiments_are_searched(store: Store) {
