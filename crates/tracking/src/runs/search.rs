@@ -131,7 +131,7 @@ impl Page {
             }
             window = window.within(size);
         }
-        
+
         let found = read(view, segment, scope, comparisons, window).await?;
         if self.skip > 0 {
             // What the segment has is no longer to be skipped in the next.
