@@ -218,7 +218,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));
     background.spawn(Arc::clone(&tracked).send_messages(stopping.clone()));
     background.spawn(stopping.clone().run_until_cancelled_owned(Arc::clone(&checked).run()));
-    let checks = data::http::routes(data::http::Door { data: checked, authorizer: access.authorizer() });
+    let checks = data::http::routes(data::http::Door { service: checked, authorizer: access.authorizer() });
     let work =
         work::start(Work { foundation, db: &db, table: &table, client: &client, pods: &pods, login }, &background)
             .await?;
@@ -235,7 +235,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         };
         background.spawn(pipelines::engine::run(parts, stopping.clone()));
     }
-    let tasks = scheduler::http::routes(scheduler::http::Door { scheduler: work, authorizer: access.authorizer() });
+    let tasks = scheduler::http::routes(scheduler::http::Door { service: work, authorizer: access.authorizer() });
     let operations = operations_routes(Operations {
         probes: Arc::new([store_probe(&db)]),
         metrics: foundation.metrics.clone(),

@@ -4,12 +4,13 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query};
 use mcplane_core::{Error, Result};
 use mcplane_objects::http::Failure;
+use mcplane_objects::http::namespaced::{Answer, Body, created, reply};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::service::{NewDecision, shown};
 use super::store::Filter;
-use crate::http::{Admitted, Answer, Body, Paths, created, reply};
+use crate::http::{Admitted, Paths};
 use crate::scope::DECISIONS;
 
 /// Decisions of a page that asks for no number.
@@ -19,14 +20,14 @@ const LARGEST: usize = 64 << 10;
 
 pub(crate) fn routes(paths: Paths) -> Paths {
     paths
-        .on("POST", "decisions", ("create", DECISIONS), decide)
-        .on("GET", "decisions", ("list", DECISIONS), list)
-        .on("GET", "decisions/{id}", ("get", DECISIONS), get)
-        .on("POST", "decisions/{id}/override", ("override", DECISIONS), override_one)
-        .on("GET", "models/{model}/versions/{version}/deployable", ("list", DECISIONS), deployable)
+        .post("decisions", ("create", DECISIONS), decide)
+        .get("decisions", ("list", DECISIONS), list)
+        .get("decisions/{id}", ("get", DECISIONS), get)
+        .post("decisions/{id}/override", ("override", DECISIONS), override_one)
+        .get("models/{model}/versions/{version}/deployable", ("list", DECISIONS), deployable)
 }
 
-async fn decide(Admitted { data, grant }: Admitted, Body(new): Body<NewDecision, LARGEST>) -> Answer {
+async fn decide(Admitted { service: data, grant }: Admitted, Body(new): Body<NewDecision, LARGEST>) -> Answer {
     created(&shown(&data.decide(&grant, new).await?))
 }
 
@@ -41,7 +42,7 @@ struct Wanted {
     before: Option<i64>,
 }
 
-async fn list(Admitted { data, grant }: Admitted, query: Result<Query<Wanted>, QueryRejection>) -> Answer {
+async fn list(Admitted { service: data, grant }: Admitted, query: Result<Query<Wanted>, QueryRejection>) -> Answer {
     let Query(Wanted { model, version, gate, limit, before }) = query.map_err(refused)?;
     let limit = limit.unwrap_or(PAGE);
     let decisions = data.decisions(&grant, &Filter { model, version, gate, before, limit }).await?;
@@ -59,7 +60,7 @@ fn refused(rejection: QueryRejection) -> Failure {
 
 type Named = Path<(String, String)>;
 
-async fn get(Admitted { data, grant }: Admitted, Path((_, id)): Named) -> Answer {
+async fn get(Admitted { service: data, grant }: Admitted, Path((_, id)): Named) -> Answer {
     reply(&shown(&data.decision(&grant, &id).await?))
 }
 
@@ -70,7 +71,7 @@ struct Overriding {
 }
 
 async fn override_one(
-    Admitted { data, grant }: Admitted,
+    Admitted { service: data, grant }: Admitted,
     Path((_, id)): Named,
     Body(Overriding { reason }): Body<Overriding, LARGEST>,
 ) -> Answer {
@@ -85,7 +86,7 @@ struct Gates {
 }
 
 async fn deployable(
-    Admitted { data, grant }: Admitted,
+    Admitted { service: data, grant }: Admitted,
     Path((_, model, version)): Path<(String, String, String)>,
     query: Result<Query<Gates>, QueryRejection>,
 ) -> Answer {

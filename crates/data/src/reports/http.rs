@@ -3,20 +3,20 @@
 use axum::extract::{Path, Query};
 use mcplane_core::{Error, clock};
 use mcplane_objects::http::Failure;
+use mcplane_objects::http::namespaced::{Answer, Body, created, reply};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::service::{LARGEST, NewReport, StoredReport};
 use super::store::Filter;
-use crate::http::{Admitted, Answer, Body, Paths, created, reply};
+use crate::http::{Admitted, Paths};
 use crate::scope::REPORTS;
 
 /// Reports of a page that asks for no number.
 const PAGE: i64 = 100;
 
 pub(crate) fn routes(paths: Paths) -> Paths {
-    paths.on("POST", "reports", ("create", REPORTS), report).on("GET", "reports", ("list", REPORTS), list).on(
-        "GET",
+    paths.post("reports", ("create", REPORTS), report).get("reports", ("list", REPORTS), list).get(
         "reports/{id}",
         ("get", REPORTS),
         get,
@@ -30,7 +30,7 @@ fn shown(stored: &StoredReport) -> Value {
     })
 }
 
-async fn report(Admitted { data, grant }: Admitted, Body(new): Body<NewReport, LARGEST>) -> Answer {
+async fn report(Admitted { service: data, grant }: Admitted, Body(new): Body<NewReport, LARGEST>) -> Answer {
     created(&shown(&data.report(&grant, new).await?))
 }
 
@@ -45,7 +45,7 @@ struct Wanted {
 }
 
 async fn list(
-    Admitted { data, grant }: Admitted,
+    Admitted { service: data, grant }: Admitted,
     query: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
 ) -> Answer {
     let Query(Wanted { contract, sha256, limit, before }) =
@@ -60,6 +60,6 @@ async fn list(
     reply(&answer)
 }
 
-async fn get(Admitted { data, grant }: Admitted, Path((_, id)): Path<(String, String)>) -> Answer {
+async fn get(Admitted { service: data, grant }: Admitted, Path((_, id)): Path<(String, String)>) -> Answer {
     reply(&shown(&data.one_report(&grant, &id).await?))
 }

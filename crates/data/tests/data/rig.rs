@@ -72,7 +72,7 @@ impl Store {
         let data = Arc::new(Data::new(&db, Arc::clone(&objects), Arc::new(AllowAll), Some(lineage.clone())));
         let stopping = CancellationToken::new();
         let kube = http::Door { objects, authorizer: Arc::new(AllowAll), max_body: 3 << 20, stopping };
-        let door = Door { data: Arc::clone(&data), authorizer: Arc::new(AllowAll) };
+        let door = Door { service: Arc::clone(&data), authorizer: Arc::new(AllowAll) };
         let api = Api { router: http::routes(kube).merge(routes(door)).into_router(), db, data, lineage };
         let (status, answer) = api.post("/api/v1/namespaces", &json!({"metadata": {"name": "lab"}})).await;
         assert_eq!(status, 201, "{answer}");

@@ -4,6 +4,7 @@
 mod body;
 mod discovery;
 mod list;
+pub mod namespaced;
 mod openapi;
 mod openapi_v2;
 mod params;
@@ -18,6 +19,7 @@ mod table;
 use std::sync::Arc;
 
 use axum::extract::Extension;
+use axum::http::request::Parts;
 use axum::routing::{any, get};
 use mcplane_core::{Authorizer, Caller, Context, TraceId};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +65,11 @@ pub fn routes(door: Door) -> Routes {
         .family("/apis/{group}/{version}/{*rest}", any(resource::handle), grouped)
         .merge(documents)
         .with_state(door)
+}
+
+/// The context of a request, in its extensions.
+pub fn context_of(parts: &Parts) -> Arc<Context> {
+    context(parts.extensions.get().cloned().map(Extension))
 }
 
 /// The context of a request.

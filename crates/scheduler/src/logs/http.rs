@@ -7,10 +7,11 @@ use axum::http::header;
 use axum::response::IntoResponse as _;
 use mcplane_core::Error;
 use mcplane_objects::http::Failure;
+use mcplane_objects::http::namespaced::Answer;
 use serde::Deserialize;
 
 use super::LogOptions;
-use crate::http::{Admitted, Answer};
+use crate::http::Admitted;
 use crate::processes::attempt_id;
 
 /// How a log is asked for.
@@ -26,7 +27,7 @@ pub(crate) struct Asked {
 }
 
 pub(crate) async fn read(
-    Admitted { scheduler, grant }: Admitted,
+    Admitted { service: scheduler, grant }: Admitted,
     Path((_, id)): Path<(String, String)>,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Answer {

@@ -1,14 +1,15 @@
 //! `/tasks/v1/namespaces/{namespace}/queues`.
 
 use axum::extract::Path;
+use mcplane_objects::http::namespaced::{Answer, OptionalBody, reply};
 use serde::{Deserialize, Serialize};
 
 use super::Queue;
-use crate::http::{Admitted, Answer, Call, Paths, reply};
+use crate::http::{Admitted, MOST_BYTES, Paths};
 use crate::scope::QUEUES;
 
 pub(crate) fn routes(paths: Paths) -> Paths {
-    paths.on("GET", "queues", ("list", QUEUES), list).on("PATCH", "queues/{name}", ("patch", QUEUES), set)
+    paths.get("queues", ("list", QUEUES), list).patch("queues/{name}", ("patch", QUEUES), set)
 }
 
 #[derive(Serialize)]
@@ -16,7 +17,7 @@ struct Listed {
     queues: Vec<Queue>,
 }
 
-async fn list(Admitted { scheduler, grant }: Admitted) -> Answer {
+async fn list(Admitted { service: scheduler, grant }: Admitted) -> Answer {
     reply(&Listed { queues: scheduler.queues(&grant).await? })
 }
 
@@ -29,6 +30,10 @@ struct Changes {
     limit: Option<i64>,
 }
 
-async fn set(Path((_, name)): Path<(String, String)>, Call { scheduler, grant, body }: Call<Changes>) -> Answer {
+async fn set(
+    Admitted { service: scheduler, grant }: Admitted,
+    Path((_, name)): Path<(String, String)>,
+    OptionalBody(body): OptionalBody<Changes, MOST_BYTES>,
+) -> Answer {
     reply(&scheduler.set_queue(&grant, &name, body.paused, body.weight, body.limit).await?)
 }

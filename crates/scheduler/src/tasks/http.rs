@@ -3,13 +3,14 @@
 use axum::extract::{Path, Query};
 use mcplane_core::{Error, Result};
 use mcplane_objects::http::Failure;
+use mcplane_objects::http::namespaced::{Answer, OptionalBody, reply};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::request::{Asked, Shown};
 use super::store::Filter;
 use super::types::{State, Task};
-use crate::http::{Admitted, Answer, Call, Paths, reply};
+use crate::http::{Admitted, MOST_BYTES, Paths};
 use crate::scope::TASKS;
 
 /// Tasks of a page that asks for no number.
@@ -17,14 +18,14 @@ const PAGE: i64 = 100;
 
 pub(crate) fn routes(paths: Paths) -> Paths {
     paths
-        .on("POST", "tasks", ("create", TASKS), submit)
-        .on("GET", "tasks", ("list", TASKS), list)
-        .on_all("GET", "tasks", ("list", TASKS), list)
-        .on("GET", "tasks/{id}", ("get", TASKS), get)
-        .on("POST", "tasks/{id}/cancel", ("update", TASKS), cancel)
-        .on("POST", "tasks/{id}/retry", ("update", TASKS), retry)
-        .on("PUT", "tasks/{id}/progress", ("update", TASKS), progress)
-        .on("GET", "tasks/{id}/logs", ("get", TASKS), crate::logs::http::read)
+        .post("tasks", ("create", TASKS), submit)
+        .get("tasks", ("list", TASKS), list)
+        .get_all("tasks", ("list", TASKS), list)
+        .get("tasks/{id}", ("get", TASKS), get)
+        .post("tasks/{id}/cancel", ("update", TASKS), cancel)
+        .post("tasks/{id}/retry", ("update", TASKS), retry)
+        .put("tasks/{id}/progress", ("update", TASKS), progress)
+        .get("tasks/{id}/logs", ("get", TASKS), crate::logs::http::read)
 }
 
 #[derive(Serialize)]
@@ -41,7 +42,10 @@ impl<'t> Listed<'t> {
     }
 }
 
-async fn submit(Call { scheduler, grant, body }: Call<Value>) -> Answer {
+async fn submit(
+    Admitted { service: scheduler, grant }: Admitted,
+    OptionalBody(body): OptionalBody<Value, MOST_BYTES>,
+) -> Answer {
     // Read in two steps, because an error of an untagged choice tells nothing.
     let many = body.get("tasks").is_some();
     let read =
@@ -92,7 +96,7 @@ impl Wanted {
 }
 
 async fn list(
-    Admitted { scheduler, grant }: Admitted,
+    Admitted { service: scheduler, grant }: Admitted,
     query: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
 ) -> Answer {
     let Query(wanted) = query.map_err(|error| Failure(Error::bad_request(error.body_text())))?;
@@ -106,15 +110,15 @@ async fn list(
 
 type Named = Path<(String, String)>;
 
-async fn get(Admitted { scheduler, grant }: Admitted, Path((_, id)): Named) -> Answer {
+async fn get(Admitted { service: scheduler, grant }: Admitted, Path((_, id)): Named) -> Answer {
     one(Some(&scheduler.task(&grant, &id).await?))
 }
 
-async fn cancel(Admitted { scheduler, grant }: Admitted, Path((_, id)): Named) -> Answer {
+async fn cancel(Admitted { service: scheduler, grant }: Admitted, Path((_, id)): Named) -> Answer {
     one(Some(&scheduler.cancel_task(&grant, &id).await?))
 }
 
-async fn retry(Admitted { scheduler, grant }: Admitted, Path((_, id)): Named) -> Answer {
+async fn retry(Admitted { service: scheduler, grant }: Admitted, Path((_, id)): Named) -> Answer {
     one(Some(&scheduler.retry_task(&grant, &id).await?))
 }
 
@@ -126,6 +130,10 @@ struct Progress {
     progress: Value,
 }
 
-async fn progress(Path((_, id)): Named, Call { scheduler, grant, body }: Call<Progress>) -> Answer {
+async fn progress(
+    Admitted { service: scheduler, grant }: Admitted,
+    Path((_, id)): Named,
+    OptionalBody(body): OptionalBody<Progress, MOST_BYTES>,
+) -> Answer {
     one(Some(&scheduler.report_progress(&grant, &id, body.attempt, &body.progress).await?))
 }

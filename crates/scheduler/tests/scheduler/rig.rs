@@ -174,7 +174,7 @@ impl Store {
             max_body: 3 << 20,
             stopping: stopping.clone(),
         };
-        let door = Door { scheduler: Arc::clone(&scheduler), authorizer: Arc::new(AllowAll) };
+        let door = Door { service: Arc::clone(&scheduler), authorizer: Arc::new(AllowAll) };
         let router = http::routes(kube).merge(routes(door)).into_router();
         let tasks = TaskTracker::new();
         tasks.spawn(Arc::clone(&scheduler).run(stopping.clone()));

@@ -1,13 +1,12 @@
 //! A request that was let in, and what it says.
 
-use std::sync::Arc;
-
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
-use mcplane_core::{Caller, Context, Error, Grant, Result, TraceId, authz};
+use mcplane_core::{Error, Grant, Result, authz};
 use mcplane_objects::audit::record_failure;
+use mcplane_objects::http::context_of;
 
 use super::fields::Fields;
 use super::{Access, Door, Refusal};
@@ -34,7 +33,7 @@ impl FromRequestParts<Door> for Admitted {
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refusal> {
         let access = parts.extensions.get::<Access>().copied();
         let access = access.ok_or_else(|| Error::internal("a route without access"))?;
-        let context = context(parts);
+        let context = context_of(parts);
         let workspace = workspace(parts.uri.path(), &parts.headers)?;
         let attributes = access.noun.attributes(access.verb, workspace);
         let grant = match authz::authorize(&*door.authorizer, &context, attributes.clone()) {
@@ -106,14 +105,6 @@ fn check_content_type(parts: &Parts) -> Result<()> {
         return Ok(());
     }
     Err(Error::bad_request("Bad Request. Content-Type must be one of ['application/json']."))
-}
-
-/// Who calls.
-pub(crate) fn context(parts: &Parts) -> Arc<Context> {
-    let known = parts.extensions.get::<Arc<Context>>().cloned();
-    known.unwrap_or_else(|| {
-        Arc::new(Context { caller: Caller::anonymous(), trace: TraceId::random(), source: String::new() })
-    })
 }
 
 /// The workspace that a request means. Names are those of namespaces, so anything else can't exist.

@@ -16,7 +16,7 @@ use mcplane_objects::Objects;
 use mcplane_objects::http::Routes;
 
 pub(crate) use answer::{Answer, Refusal, reply, reply_empty};
-pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE, Unread, context};
+pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE, Unread};
 pub(crate) use routes::{Access, Dialect, Inner};
 
 use crate::{

@@ -7,11 +7,11 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use mcplane_core::{Error, authz};
 use mcplane_objects::audit::record_failure;
-use mcplane_objects::http::{Failure, Routes};
+use mcplane_objects::http::{Failure, Routes, context_of};
 use serde::Deserialize;
 
 use super::types::{Choice, Kind};
-use crate::mlflow::{Door, context};
+use crate::mlflow::Door;
 use crate::scope::RUNS;
 
 pub(crate) fn routes(door: Door) -> Routes {
@@ -50,7 +50,7 @@ async fn collect(
     parts: Parts,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    let context = context(&parts);
+    let context = context_of(&parts);
     let attributes = RUNS.attributes("deletecollection", &namespace);
     let grant = match authz::authorize(&*door.authorizer, &context, attributes.clone()) {
         Ok(grant) => grant,

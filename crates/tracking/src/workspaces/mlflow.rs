@@ -10,12 +10,13 @@ use axum::response::IntoResponse as _;
 use mcplane_core::authz::Decision;
 use mcplane_core::{Attributes, Context, Error, Grant, Result, authz};
 use mcplane_objects::audit::record_failure;
+use mcplane_objects::http::context_of;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::types::{Settings, Workspace, check_name};
 use crate::mlflow::fields::Fields;
-use crate::mlflow::{Access, Answer, DEFAULT_WORKSPACE, Dialect, Door, Refusal, context, reply};
+use crate::mlflow::{Access, Answer, DEFAULT_WORKSPACE, Dialect, Door, Refusal, reply};
 use crate::scope::{EXPERIMENTS, Noun};
 
 const NAMESPACES: Noun = Noun { group: "", resource: "namespaces" };
@@ -45,7 +46,7 @@ impl FromRequestParts<Door> for Asked {
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refusal> {
         let access = parts.extensions.get::<Access>().copied();
         let access = access.ok_or_else(|| Error::internal("a route without access"))?;
-        Ok(Self { door: door.clone(), context: context(parts), access })
+        Ok(Self { door: door.clone(), context: context_of(parts), access })
     }
 }
 
