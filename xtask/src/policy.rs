@@ -56,7 +56,14 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "mcplane-delivery",
-        &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-monitoring"],
+        &[
+            "mcplane-core",
+            "mcplane-apimachinery",
+            "mcplane-db",
+            "mcplane-objects",
+            "mcplane-egress",
+            "mcplane-monitoring",
+        ],
     ),
     (
         "mcplane",
@@ -92,7 +99,10 @@ pub(crate) struct Outsider {
 /// What only some crates may depend on; a service that holds rules knows neither SQL nor sockets.
 pub(crate) const OUTSIDERS: &[Outsider] = &[
     Outsider { name: "sqlx", homes: &["mcplane-db"] },
-    Outsider { name: "kube", homes: &["mcplane-objects", "mcplane-scheduler", "mcplane-pipelines", "mcplane"] },
+    Outsider {
+        name: "kube",
+        homes: &["mcplane-objects", "mcplane-scheduler", "mcplane-pipelines", "mcplane-delivery", "mcplane"],
+    },
     Outsider { name: "k8s-openapi", homes: &["mcplane-objects", "mcplane-access", "mcplane-scheduler", "mcplane"] },
     Outsider {
         name: "axum",
@@ -105,6 +115,7 @@ pub(crate) const OUTSIDERS: &[Outsider] = &[
             "mcplane-pipelines",
             "mcplane-serving",
             "mcplane-features",
+            "mcplane-delivery",
             "mcplane",
         ],
     },

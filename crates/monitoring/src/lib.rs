@@ -2,6 +2,7 @@
 
 pub mod bands;
 pub mod drift;
+pub mod live;
 mod prediction_id;
 pub mod profiles;
 pub mod records;

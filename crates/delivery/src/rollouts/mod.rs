@@ -1,4 +1,4 @@
-//! How a version goes out: by stages, watched, and back by itself when it is worse. Pure: [`State::step`] takes the time
+//! How a version goes out: by stages, watched, and back by itself when it is worse. Its core is pure: [`State::step`] takes the time
 //! and what happened and gives the next state and what has to be done; [`judge()`] takes what both versions did and gives a
 //! verdict.
 //!
@@ -9,14 +9,26 @@
 //!   neither success nor failure: it waits. **Inconclusive** waits too. Both ask a person when they last too long.
 //! - The stable version is what was serving when the rollout began; a rollout that ended keeps it, so that going back always
 //!   has an address.
+//! - `wanted` and `target` say, without I/O, which version of a service should go out and what its traffic does; `service` makes
+//!   each change one transaction with what was decided; `controller` follows objects and time.
 //! - What is not allowed in a phase is refused with a sentence and changes nothing.
 
+pub mod controller;
+mod held;
+pub mod http;
 mod judge;
+mod kind;
 mod machine;
 #[cfg(test)]
 mod replays;
+pub mod service;
 mod spec;
+pub mod store;
+mod target;
+mod wanted;
 
+pub use held::{Held, Holdings, Holds, Laid, Next};
 pub use judge::{Comparison, Judgement, Measured, Metric, Sample, Verdict, judge};
+pub use kind::Rollout;
 pub use machine::{Command, Effect, Event, Phase, Refused, State};
 pub use spec::{Analysis, Promote, RolloutSpec, StageSpec};

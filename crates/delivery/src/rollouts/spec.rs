@@ -12,9 +12,14 @@ const MOST_STAGES: usize = 100;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RolloutSpec {
-    /// The VirtualService whose traffic moves.
+    /// The InferenceService whose revisions go out, each newer one by these stages.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub service: String,
+    /// Or the VirtualService whose traffic moves.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub virtual_service: String,
-    /// The subset that goes out.
+    /// What goes out: a revision of the service, the newest one if empty; or a subset of the virtual service.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub version: String,
     /// Stages in their order; the last has a weight of 100.
     pub stages: Vec<StageSpec>,
@@ -85,11 +90,16 @@ impl StageSpec {
         milliseconds(&self.duration).unwrap_or(0)
     }
 
-    /// The stage as traffic sees it. Audiences were checked with the object.
-    pub fn traffic(&self, version: &str, stable: &str) -> Override {
+    /// Who gets the version whatever the weight. They were checked with the object.
+    pub fn audiences(&self) -> Vec<Audience> {
         let mut errors = Vec::new();
-        let audiences = self.audience.iter().map(|spec| Audience::new(spec, "", &mut errors)).collect();
-        Override { version: version.to_owned(), stable: stable.to_owned(), audiences, weight: self.weight }
+        self.audience.iter().map(|spec| Audience::new(spec, "", &mut errors)).collect()
+    }
+
+    /// The stage as traffic sees it.
+    pub fn traffic(&self, version: &str, stable: &str) -> Override {
+        let (version, stable) = (version.to_owned(), stable.to_owned());
+        Override { version, stable, audiences: self.audiences(), weight: self.weight }
     }
 }
 
@@ -101,10 +111,19 @@ impl RolloutSpec {
     /// Every rule that the spec breaks.
     pub fn faults(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        for (field, text) in [("spec.virtualService", &self.virtual_service), ("spec.version", &self.version)] {
-            if text.is_empty() {
-                errors.push(FieldError::required(field, ""));
+        match (self.service.as_str(), self.virtual_service.as_str()) {
+            ("", "") => {
+                errors.push(FieldError::required("spec.service", "name an InferenceService, or a virtualService"))
             }
+            ("", _) if self.version.is_empty() => {
+                errors
+                    .push(FieldError::required("spec.version", "name the subset of the virtual service that goes out"));
+            }
+            (service, other) if !service.is_empty() && !other.is_empty() => {
+                let detail = "a rollout is of a service or of a virtual service, not of both";
+                errors.push(FieldError::new("spec.virtualService", FieldReason::Forbidden, detail));
+            }
+            _ => {}
         }
         for (field, text) in
             [("spec.analysis.interval", &self.analysis.interval), ("spec.analysis.patience", &self.analysis.patience)]
@@ -198,8 +217,7 @@ analysis:
         assert_eq!(
             fields,
             [
-                "spec.virtualService",
-                "spec.version",
+                "spec.service",
                 "spec.analysis.interval",
                 "spec.analysis.comparison",
                 "spec.stages",

@@ -149,6 +149,14 @@ impl Outcomes {
         self.waiting.len()
     }
 
+    /// Whether the class of a labelled prediction was right; `None` for numbers, and for what is not in the window.
+    pub fn was_right(&self, id: PredictionId) -> Option<bool> {
+        match self.labelled.get(&id)? {
+            (Predicted::Class(predicted), Predicted::Class(truth)) => Some(predicted == truth),
+            _ => None,
+        }
+    }
+
     /// Counts of (true, predicted) classes of the window.
     pub fn classes(&self) -> &Confusion<String> {
         &self.classes

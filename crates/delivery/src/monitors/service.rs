@@ -1,0 +1,127 @@
+//! What is known of services, over a database.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use mcplane_core::{Error, Grant, Result};
+use mcplane_db::Db;
+use mcplane_egress::Egress;
+use mcplane_monitoring::live::{Hub, Labelling};
+use mcplane_monitoring::profiles::Profile;
+use mcplane_monitoring::records::Refusal;
+use mcplane_monitoring::windows::Labelled;
+use mcplane_monitoring::{PredictionId, records};
+use tokio::sync::oneshot;
+
+use super::store;
+use crate::scope::namespace;
+
+/// Who has the profiles of training data.
+pub trait Profiles: Send + Sync + std::fmt::Debug {
+    /// The profile that lies beside a version of a model, if one does.
+    fn profile<'a>(&'a self, namespace: &'a str, model: &'a str, version: &'a str) -> BoxFuture<'a, Option<Profile>>;
+}
+
+/// Monitors, and what they are told.
+#[derive(Debug)]
+pub struct Monitors {
+    pub(super) db: Db,
+    pub(super) hub: Arc<Hub>,
+    /// The name of this server.
+    pub(super) server: Arc<str>,
+    pub(super) egress: Egress,
+    pub(super) profiles: Arc<dyn Profiles>,
+    /// Where this server is, for those who are told.
+    pub(super) url: String,
+}
+
+/// What is on disk of a prediction.
+#[derive(Debug)]
+pub struct Recorded {
+    /// `NAME.NAMESPACE`.
+    pub host: String,
+    /// The version.
+    pub subset: String,
+    /// What it was, and what was true.
+    pub found: records::Found,
+}
+
+impl Monitors {
+    /// Monitors of this server; windows of traffic and references are as they were when it last ran.
+    pub async fn start(
+        db: &Db,
+        hub: Arc<Hub>,
+        server: Arc<str>,
+        egress: Egress,
+        profiles: Arc<dyn Profiles>,
+        url: String,
+    ) -> Result<Self> {
+        for kept in store::windows(db, &server).await? {
+            hub.restore(kept);
+        }
+        for (key, profile) in store::references(db, &server).await? {
+            hub.refer(&key.host, &key.subset, &profile);
+        }
+        Ok(Self { db: db.clone(), hub, server, egress, profiles, url })
+    }
+
+    /// The windows.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Takes labels: each is durable when this returns, and joined with its prediction if that is known.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not keep up; labels before the refused one are kept.
+    pub async fn label(&self, grant: &Grant, labels: Vec<Labelling>) -> Result<Vec<Labelled>> {
+        let namespace = namespace(grant)?;
+        let mut durable = Vec::with_capacity(labels.len());
+        for labelling in &labels {
+            let (sender, receiver) = oneshot::channel();
+            // Whoever waits may have gone.
+            let taken = self.hub.label(labelling, Box::new(move |outcome| drop(sender.send(outcome))));
+            taken.map_err(refused)?;
+            durable.push(receiver);
+        }
+        for outcome in durable {
+            let written = outcome.await.map_err(Error::internal)?;
+            written.map_err(|error| Error::Unavailable {
+                message: "the label could not be written; send it again".to_owned(),
+                source: Some(error.into()),
+            })?;
+        }
+        Ok(labels.into_iter().map(|labelling| self.hub.join(namespace, labelling)).collect())
+    }
+
+    /// What is on disk of a prediction of the grant's namespace.
+    ///
+    /// # Errors
+    /// `Missing` when it was never made there, or its record is gone.
+    pub async fn prediction(&self, grant: &Grant, id: PredictionId) -> Result<Recorded> {
+        let hub = Arc::clone(&self.hub);
+        let found = tokio::task::spawn_blocking(move || hub.find(id)).await.map_err(Error::internal)?;
+        let found = found.map_err(Error::internal)?;
+        let missing = || Error::Missing(format!("no record of prediction {id} is left"));
+        let body = &found.prediction.as_ref().ok_or_else(missing)?.body;
+        let prediction: mcplane_monitoring::live::Prediction = serde_json::from_slice(body).map_err(|_| missing())?;
+        let own = prediction.host.split_once('.').is_some_and(|(_, of)| Ok(of) == namespace(grant).map_err(drop));
+        if !own {
+            return Err(missing());
+        }
+        Ok(Recorded { host: prediction.host, subset: prediction.subset, found })
+    }
+
+    /// Forgets what a namespace had.
+    pub async fn empty(&self, namespace: &str) -> Result<()> {
+        let namespace = namespace.to_owned();
+        self.db.write(move |tx| Box::pin(async move { store::empty(tx, &namespace).await })).await
+    }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::TooLarge => Error::TooLarge(refusal.to_string()),
+        Refusal::Busy | Refusal::Closed => Error::Unavailable { message: refusal.to_string(), source: None },
+    }
+}
