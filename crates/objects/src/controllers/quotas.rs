@@ -12,10 +12,13 @@ use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Client, Error, ResourceExt as _};
+use mcplane_apimachinery::resources::ResourceList;
+use mcplane_apimachinery::resources::quota::Quota;
 use mcplane_apimachinery::resources::usage::count_names;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::Content;
 use super::client::code;
 use crate::service::Objects;
 
@@ -25,12 +28,18 @@ const DEBOUNCE: Duration = Duration::from_millis(50);
 struct State {
     client: Client,
     objects: Arc<Objects>,
+    contents: Vec<Arc<dyn Content>>,
 }
 
-pub(super) async fn run(client: Client, objects: Arc<Objects>, stopping: CancellationToken) {
+pub(super) async fn run(
+    client: Client,
+    objects: Arc<Objects>,
+    contents: Vec<Arc<dyn Content>>,
+    stopping: CancellationToken,
+) {
     let quotas: Api<ResourceQuota> = Api::all(client.clone());
     let changed = changed_quotas(&objects);
-    let state = Arc::new(State { client, objects });
+    let state = Arc::new(State { client, objects, contents });
     let work = Controller::new(quotas, watcher::Config::default())
         .with_config(Config::default().debounce(DEBOUNCE))
         .reconcile_on(changed)
@@ -44,13 +53,17 @@ pub(super) async fn run(client: Client, objects: Arc<Objects>, stopping: Cancell
     stopping.run_until_cancelled(work).await;
 }
 
-/// The quotas of namespaces in which something came or went.
+/// What uses less once it is over, though it is still there.
+const ENDS: &str = "pods";
+
+/// The quotas of namespaces in which something came or went, or ended.
 fn changed_quotas(objects: &Arc<Objects>) -> impl futures::Stream<Item = ObjectRef<ResourceQuota>> + Send + 'static {
     let changed = Arc::new(Changed::default());
     for kind in objects.registry().kinds().iter().filter(|kind| kind.is_namespaced()) {
         let (changed, quotas) = (Arc::clone(&changed), objects.quotas().clone());
+        let ends = kind.group.is_empty() && kind.plural == ENDS;
         objects.db().feed().observe(kind.resource(), move |change| {
-            if change.operation == mcplane_db::Operation::Updated {
+            if change.operation == mcplane_db::Operation::Updated && !ends {
                 return;
             }
             let names = quotas.names_in(&change.namespace);
@@ -87,7 +100,7 @@ fn retry(_: Arc<ResourceQuota>, error: &Error, _: Arc<State>) -> Action {
 async fn reconcile(quota: Arc<ResourceQuota>, state: Arc<State>) -> Result<Action, Error> {
     let namespace = quota.namespace().unwrap_or_default();
     let hard = quota.spec.as_ref().and_then(|spec| spec.hard.clone()).unwrap_or_default();
-    let used = state.used(&namespace, &hard).await.map_err(|error| Error::Service(Box::new(error)))?;
+    let used = state.used(&namespace, &quota, &hard).await.map_err(|error| Error::Service(Box::new(error)))?;
     let status = ResourceQuotaStatus { hard: Some(hard), used: Some(used) };
     if quota.status.as_ref() != Some(&status) {
         let quotas: Api<ResourceQuota> = Api::namespaced(state.client.clone(), &namespace);
@@ -106,10 +119,16 @@ impl State {
     async fn used(
         &self,
         namespace: &str,
+        quota: &ResourceQuota,
         hard: &BTreeMap<String, Quantity>,
     ) -> mcplane_core::Result<BTreeMap<String, Quantity>> {
         let mut used: BTreeMap<String, Quantity> =
             hard.keys().map(|name| (name.clone(), Quantity("0".to_owned()))).collect();
+        for (name, amount) in self.used_by_contents(namespace, quota).await? {
+            if hard.contains_key(&name) {
+                used.insert(name, Quantity(amount.to_string()));
+            }
+        }
         for kind in self.objects.registry().kinds().iter().filter(|kind| kind.is_namespaced()) {
             let names = count_names(kind.group, kind.plural);
             if !names.iter().any(|name| hard.contains_key(name)) {
@@ -118,6 +137,19 @@ impl State {
             let count = kind.storage.count(kind.resource(), namespace).await?;
             for name in names.iter().filter(|name| hard.contains_key(*name)) {
                 used.insert(name.clone(), Quantity(count.to_string()));
+            }
+        }
+        Ok(used)
+    }
+
+    async fn used_by_contents(&self, namespace: &str, quota: &ResourceQuota) -> mcplane_core::Result<ResourceList> {
+        let object = serde_json::to_value(quota).map_err(mcplane_core::Error::internal)?;
+        let mut used = ResourceList::new();
+        // A quota that can't be read limits nothing.
+        let Ok(quota) = Quota::from_object(&object) else { return Ok(used) };
+        for content in &self.contents {
+            for (name, amount) in content.used(namespace, &quota).await? {
+                *used.entry(name).or_default() += amount;
             }
         }
         Ok(used)

@@ -3,14 +3,17 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use futures::future::BoxFuture;
+use mcplane_apimachinery::resources::ResourceList;
+use mcplane_apimachinery::resources::quota::Quota;
 use mcplane_core::Result;
 use mcplane_db::{Arg, Db, Operation, Tx};
+use mcplane_objects::controllers::Content;
 use mcplane_objects::storage::{
     Effect, Expect, Key, Page, Range, Refusal, ShownTable, Storage, Stored, Write, retract,
 };
 
 use crate::scheduler::Scheduler;
-use crate::tasks::{Task, store};
+use crate::tasks::{Task, quota, store};
 
 const TABLE: ShownTable = ShownTable { table: "attempts", namespace: Some("namespace"), name: "object_name" };
 
@@ -41,6 +44,18 @@ impl PodStorage {
 
     pub(super) fn db(&self) -> &Db {
         &self.db
+    }
+}
+
+/// Pods are objects, and go as such; what they use is told by their tasks.
+impl Content for PodStorage {
+    fn empty<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<String>>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn used<'a>(&'a self, namespace: &'a str, quota: &'a Quota) -> BoxFuture<'a, Result<ResourceList>> {
+        let now = self.db.clock().now();
+        Box::pin(async move { quota::used(&self.db, namespace, quota, now).await })
     }
 }
 

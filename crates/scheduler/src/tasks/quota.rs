@@ -7,7 +7,7 @@ use mcplane_apimachinery::resources::quota::Quota;
 use mcplane_apimachinery::resources::usage::pod_usage;
 use mcplane_apimachinery::resources::{Pod, Refusal, ResourceList};
 use mcplane_core::{Error, Result, Subject, Timestamp};
-use mcplane_db::Tx;
+use mcplane_db::{Db, Row, Tx};
 use mcplane_objects::object;
 use serde_json::{Map, Value};
 
@@ -62,12 +62,7 @@ fn charge(quotas: &[Value], running: &[Pod], shown: i64, asked: &[(Subject, Pod)
         let mut policy = policy.clone();
         policy["status"] = Value::Null;
         let Ok(quota) = Quota::from_object(&policy) else { continue };
-        let mut used = ResourceList::new();
-        for pod in running.iter().filter(|pod| quota.matches(pod)) {
-            for (name, amount) in pod_usage(pod, now) {
-                *used.entry(name).or_default() += amount;
-            }
-        }
+        let mut used = sum(&quota, running, now);
         used.insert("count/pods".to_owned(), units(shown));
         for (subject, pod) in asked {
             let text = |(name, amount): (&String, &Quantity)| (name.clone(), Value::from(amount.to_string()));
@@ -81,6 +76,29 @@ fn charge(quotas: &[Value], running: &[Pod], shown: i64, asked: &[(Subject, Pod)
         }
     }
     Ok(())
+}
+
+/// What pods use of that to which a quota applies.
+fn sum(quota: &Quota, pods: &[Pod], now: Timestamp) -> ResourceList {
+    let mut used = ResourceList::new();
+    for pod in pods.iter().filter(|pod| quota.matches(pod)) {
+        for (name, amount) in pod_usage(pod, now) {
+            *used.entry(name).or_default() += amount;
+        }
+    }
+    used
+}
+
+/// What the unfinished tasks of a namespace use of that to which a quota applies, but for the number of their pods as objects: finished
+/// ones count there too.
+///
+/// # Errors
+/// When the store fails.
+pub async fn used(db: &Db, namespace: &str, quota: &Quota, now: Timestamp) -> Result<ResourceList> {
+    let rows = db.fetch(UNFINISHED, vec![namespace.into()]).await?;
+    let mut used = sum(quota, &pods_of(&rows)?, now);
+    used.remove("count/pods");
+    Ok(used)
 }
 
 fn units(count: i64) -> Quantity {
@@ -104,9 +122,15 @@ async fn policies(tx: &mut Tx, namespace: &str) -> Result<(Vec<LimitRange>, Vec<
 
 /// The pods of the namespace's unfinished tasks.
 async fn unfinished(tx: &mut Tx, namespace: &str) -> Result<Vec<Pod>> {
-    let rows = tx.fetch("SELECT spec FROM tasks WHERE namespace = $1 AND state < 3", vec![namespace.into()]).await?;
+    pods_of(&tx.fetch(UNFINISHED, vec![namespace.into()]).await?)
+}
+
+/// The specs of a namespace's tasks that are to run or run.
+const UNFINISHED: &str = "SELECT spec FROM tasks WHERE namespace = $1 AND state < 3";
+
+fn pods_of(rows: &[Row]) -> Result<Vec<Pod>> {
     let mut pods = Vec::with_capacity(rows.len());
-    for row in &rows {
+    for row in rows {
         let spec: Spec = serde_json::from_str(row.text(0)?).map_err(Error::internal)?;
         if let Work::Pod(template) = spec.work {
             pods.extend(Pod::from_object(&template));

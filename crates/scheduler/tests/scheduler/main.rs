@@ -16,7 +16,7 @@ use rig::Store;
 const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
     tasks::{
         tasks_are_done, tasks_are_checked, keys_make_tasks_unique, failures_are_tried_again, a_delay_is_kept,
-        tasks_are_cancelled, dead_letters_are_replayed, limits_hold, quotas_hold, what_does_not_fit_says_so, lists_have_pages,
+        tasks_are_cancelled, dead_letters_are_replayed, limits_hold, quotas_hold, quotas_show_what_tasks_use, what_does_not_fit_says_so, lists_have_pages,
     },
     queues::{ queues_are_paused_and_bounded },
     transport::{ deliveries_are_leased_once, deliveries_come_again },

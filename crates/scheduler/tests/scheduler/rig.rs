@@ -17,11 +17,12 @@ use mcplane_core::authz::AllowAll;
 use mcplane_core::{Clock, Context, Grant, Result, SystemClock, Timestamp, authz};
 use mcplane_db::{Db, StoreUrl};
 use mcplane_objects::storage::{Cipher, TableStorage};
-use mcplane_objects::{Objects, Quotas, Registry, http, kinds};
+use mcplane_objects::{Objects, Quotas, Registry, controllers, http, kinds};
 use mcplane_scheduler::code::Archives;
 use mcplane_scheduler::dispatch::Function;
 use mcplane_scheduler::http::{Door, routes};
 use mcplane_scheduler::logs::{Lines, LogOptions, Logs};
+use mcplane_scheduler::pods::PodStorage;
 use mcplane_scheduler::tasks::{Demand, NewTask, Outcome, Retries, Spec, Task, Work};
 use mcplane_scheduler::transport::{SqlTransport, Transport};
 use mcplane_scheduler::{Config, Metrics, Parts, Scheduler, scope};
@@ -143,7 +144,7 @@ impl Store {
         let quotas = Quotas::start(&db, &table).await.unwrap();
         let mut registry = Registry::default();
         kinds::register(&mut registry, &table, &cipher);
-        mcplane_scheduler::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
+        let pods = mcplane_scheduler::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
         let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
         let files = Location::parse(self.directory.path().join("blobs").to_str().unwrap()).unwrap();
         let blobs = Blobs::open(files, &BlobsConfig::default()).await.unwrap();
@@ -178,7 +179,7 @@ impl Store {
         let router = http::routes(kube).merge(routes(door)).into_router();
         let tasks = TaskTracker::new();
         tasks.spawn(Arc::clone(&scheduler).run(stopping.clone()));
-        let api = Api { router, scheduler, db, seen, stopping, tasks };
+        let api = Api { router, scheduler, objects, pods, db, seen, stopping, tasks };
         for name in ["default", "other"] {
             let body = json!({"metadata": {"name": name}});
             let (status, answer) = api.call(Method::POST, "/api/v1/namespaces", Some(&body)).await;
@@ -192,6 +193,8 @@ impl Store {
 pub(crate) struct Api {
     pub(crate) router: Router,
     pub(crate) scheduler: Arc<Scheduler>,
+    objects: Arc<Objects>,
+    pods: PodStorage,
     pub(crate) db: Db,
     pub(crate) seen: Arc<Seen>,
     pub(crate) stopping: CancellationToken,
@@ -221,6 +224,13 @@ pub(crate) fn task(name: &str, payload: Value) -> NewTask {
 }
 
 impl Api {
+    /// What keeps the objects true to each other; it shows what is used of quotas.
+    pub(crate) fn run_controllers(&self) {
+        let client = controllers::in_process(self.router.clone(), "controllers");
+        let contents: Vec<Arc<dyn controllers::Content>> = vec![Arc::new(self.pods.clone())];
+        controllers::start(&self.objects, contents, &client, &self.stopping, &self.tasks);
+    }
+
     pub(crate) fn grant(&self, verb: &'static str, namespace: &str) -> Grant {
         let context = Arc::new(Context::system("test"));
         authz::authorize(&AllowAll, &context, scope::attributes(verb, scope::TASKS, namespace, "")).unwrap()
