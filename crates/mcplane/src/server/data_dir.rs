@@ -1,10 +1,11 @@
 //! The data directory: private to the user, owned by one server at a time, its files replaced whole or not at all.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,14 +61,17 @@ impl DataDir {
         let path = path.canonicalize().map_err(failed)?;
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).to_owned();
         let mut lock = options.open(path.join(LOCK)).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = lock.read_to_string(&mut text);
-                return Err(DataDirError::Taken { path, pid: text.trim().parse().ok() });
+        let began = Instant::now();
+        while let Err(error) = lock.try_lock() {
+            let pid = match error {
+                TryLockError::WouldBlock => holder(&mut lock),
+                TryLockError::Error(source) => return Err(failed(source)),
+            };
+            // What a dead server was about to start has its lock for a moment, until it becomes another program.
+            if began.elapsed() > INHERITED || pid.is_none_or(lives) {
+                return Err(DataDirError::Taken { path, pid });
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            std::thread::sleep(Duration::from_millis(10));
         }
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
         Ok(Self { path, _lock: lock })
@@ -91,6 +95,22 @@ impl DataDir {
     pub fn withdraw(&self) {
         let _ = std::fs::remove_file(self.path.join(ENDPOINT));
     }
+}
+
+/// How long a lock is waited for whose owner is dead.
+const INHERITED: Duration = Duration::from_secs(5);
+
+/// Who took the lock last.
+fn holder(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.rewind().and_then(|()| lock.read_to_string(&mut text)).ok()?;
+    text.trim().parse().ok()
+}
+
+/// Whether there is a process of that id, as far as can be told.
+fn lives(pid: u32) -> bool {
+    let processes = Path::new("/proc");
+    !processes.join("self").exists() || processes.join(pid.to_string()).exists()
 }
 
 /// Where a running server listens, as it is found in its data directory.
@@ -157,6 +177,24 @@ mod tests {
         assert!(refusal.to_string().contains("--data-dir of its own"), "{refusal}");
         drop(first);
         DataDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_outlives_its_owner_for_a_moment_is_waited_for() {
+        let base = tempfile::tempdir().unwrap();
+        let mut dead = std::process::Command::new("true").spawn().unwrap();
+        dead.wait().unwrap();
+        let held = File::create(base.path().join(LOCK)).unwrap();
+        held.try_lock().unwrap();
+        std::fs::write(base.path().join(LOCK), format!("{}\n", dead.id())).unwrap();
+        let waiting = std::thread::spawn({
+            let path = base.path().to_owned();
+            move || DataDir::open(&path).map(drop)
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!waiting.is_finished(), "nobody may have it yet");
+        drop(held);
+        waiting.join().unwrap().unwrap();
     }
 
     #[test]
