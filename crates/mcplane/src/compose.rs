@@ -213,7 +213,8 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     let tracked = Arc::new(start_tracking(foundation, &db, &table, cipher).await?);
     let client = controllers::in_process(api.clone().into_router(), "controllers");
     let checked = Arc::new(Data::new(&db, Arc::clone(&objects), access.authorizer(), None));
-    let contents: Vec<Arc<dyn controllers::Content>> = vec![tracked.clone(), checked.clone(), features, Arc::new(pods.clone())];
+    let contents: Vec<Arc<dyn controllers::Content>> =
+        vec![tracked.clone(), checked.clone(), features, Arc::new(pods.clone())];
     controllers::start(&objects, contents, &client, &stopping, &background);
     let purging = Arc::clone(&tracked);
     background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));

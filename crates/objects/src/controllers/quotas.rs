@@ -24,6 +24,8 @@ use crate::service::Objects;
 
 /// Changes that come together are shown together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
+/// How old what is shown may be of that whose changes are not heard.
+const RESYNC: Duration = Duration::from_secs(3);
 
 struct State {
     client: Client,
@@ -112,10 +114,19 @@ async fn reconcile(quota: Arc<ResourceQuota>, state: Arc<State>) -> Result<Actio
             outcome => drop(outcome?),
         }
     }
-    Ok(Action::await_change())
+    // Work that waits for its time is charged, and is no object yet whose coming could be heard.
+    let counted_alone =
+        quota.spec.iter().flat_map(|spec| spec.hard.iter().flatten()).all(|(name, _)| state.counts(name));
+    Ok(if counted_alone { Action::await_change() } else { Action::requeue(RESYNC) })
 }
 
 impl State {
+    /// Whether a name of a quota is of a number of objects.
+    fn counts(&self, name: &str) -> bool {
+        let mut kinds = self.objects.registry().kinds().iter().filter(|kind| kind.is_namespaced());
+        kinds.any(|kind| count_names(kind.group, kind.plural).iter().any(|counted| counted == name))
+    }
+
     async fn used(
         &self,
         namespace: &str,
