@@ -48,7 +48,15 @@ pub(crate) const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "mcplane-serving",
-        &["mcplane-core", "mcplane-apimachinery", "mcplane-db", "mcplane-objects", "mcplane-blobs", "mcplane-tracking"],
+        &[
+            "mcplane-core",
+            "mcplane-apimachinery",
+            "mcplane-db",
+            "mcplane-objects",
+            "mcplane-blobs",
+            "mcplane-tracking",
+            "mcplane-monitoring",
+        ],
     ),
     (
         "mcplane-monitoring",
@@ -101,7 +109,14 @@ pub(crate) const OUTSIDERS: &[Outsider] = &[
     Outsider { name: "sqlx", homes: &["mcplane-db"] },
     Outsider {
         name: "kube",
-        homes: &["mcplane-objects", "mcplane-scheduler", "mcplane-pipelines", "mcplane-delivery", "mcplane"],
+        homes: &[
+            "mcplane-objects",
+            "mcplane-scheduler",
+            "mcplane-pipelines",
+            "mcplane-serving",
+            "mcplane-delivery",
+            "mcplane",
+        ],
     },
     Outsider { name: "k8s-openapi", homes: &["mcplane-objects", "mcplane-access", "mcplane-scheduler", "mcplane"] },
     Outsider {

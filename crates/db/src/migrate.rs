@@ -36,6 +36,7 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     18 "0018_features",
     19 "0019_pipelines",
     22 "0022_notes",
+    30 "0030_serving",
     31 "0031_monitors",
     32 "0032_rollouts",
     40 "0040_runs_in_order",

@@ -12,17 +12,20 @@ use mcplane_core::SystemClock;
 use mcplane_data::{self as data, Data};
 use mcplane_db::{Compactor, Db, StoreUrl};
 use mcplane_features as features;
+use mcplane_objects::controllers::{self, Content};
 use mcplane_objects::http::{self, Door, PathGuard, Route};
 use mcplane_objects::storage::{Cipher, TableStorage};
-use mcplane_objects::{Objects, Quotas, Registry, controllers, kinds};
+use mcplane_objects::{Objects, Quotas, Registry, kinds};
 use mcplane_pipelines as pipelines;
 use mcplane_scheduler as scheduler;
+use mcplane_serving::services;
 use mcplane_tracking::artifacts::Artifacts;
 use mcplane_tracking::models::SourcePattern;
 use mcplane_tracking::{self as tracking, Tracking};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{AuthMode, Config};
+use crate::plane::{self, Listening};
 use crate::server::{
     DataDir, Endpoint, Exposure, LoginPolicy, Metrics, Operations, OwnLimits, Probe, Server, Shutdown, StartError,
     failure, operations_routes,
@@ -49,6 +52,8 @@ pub struct Foundation<'a> {
     pub authority_pem: Option<Arc<str>>,
     /// Where processes of this machine reach the server; `None` when there is no listener, and nothing is to run.
     pub local_url: Option<String>,
+    /// Where the data plane listens; `None` when there is no listener.
+    pub serving: Option<Listening>,
 }
 
 /// What the server runs.
@@ -60,6 +65,8 @@ pub struct Application {
     pub routes: Vec<Route>,
     /// Which of them are not held to the server's limits on requests.
     pub own_limits: OwnLimits,
+    /// What the data plane answers.
+    pub data_plane: Router,
     /// The store, if there is one; it is closed last.
     pub store: Option<Db>,
     /// Work beside requests, such as controllers; it ends when the server is told to stop.
@@ -86,6 +93,8 @@ pub async fn serve_with(
 ) -> Result<(), StartError> {
     let data_dir = DataDir::open(&config.server.data_dir)?;
     let server = Server::bind(&config.server, &data_dir).await?;
+    let plane = server.beside(config.serving.address(server.address()), "--serving-listen").await?;
+    let exposure = plane.exposure();
     let foundation = Foundation {
         config,
         data_dir: &data_dir,
@@ -94,16 +103,28 @@ pub async fn serve_with(
         shutdown: shutdown.clone(),
         authority_pem: server.certificates().authority_pem().map(Arc::from),
         local_url: Some(server.local_url()),
+        serving: Some(Listening {
+            address: plane.address(),
+            local: exposure.is_local(),
+            plain: exposure.allows_plain_http(),
+        }),
     };
-    let Application { router, own_limits, store, background, .. } = build(&foundation).await?;
+    let Application { router, own_limits, data_plane, store, background, .. } = build(&foundation).await?;
 
-    let endpoint = Endpoint { address: server.address(), url: server.local_url(), pid: std::process::id() };
+    let endpoint = Endpoint {
+        address: server.address(),
+        url: server.local_url(),
+        serving: plane.local_url(),
+        pid: std::process::id(),
+    };
     data_dir.announce(&endpoint)?;
     tracing::info!(server.address = %endpoint.address, url = endpoint.url, "ready");
     ready(&endpoint);
+    let answering = tokio::spawn(plane.serve_bare(data_plane, foundation.metrics.clone(), shutdown.clone()));
     let served = server.serve(router, own_limits, foundation.metrics, shutdown.clone()).await;
 
     shutdown.request();
+    let served = served.and(answering.await.map_err(std::io::Error::other)?);
     data_dir.withdraw();
     wind_up(store.as_ref(), &background).await;
     tracing::info!("stopped");
@@ -148,6 +169,7 @@ impl Offline {
             shutdown: shutdown.clone(),
             authority_pem: None,
             local_url: None,
+            serving: None,
         };
         let application = application(&foundation).await?;
         Ok(Self { application, shutdown, _data_dir: data_dir })
@@ -195,12 +217,19 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     let pods = scheduler::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
     data::register(&mut registry, &(Arc::new(table.clone()) as _));
     pipelines::kinds::register(&mut registry, &(Arc::new(table.clone()) as _), &db);
+    services::register(&mut registry, Arc::new(table.clone()));
     access.keep_pods(Arc::new(pods.clone()));
     let features = features::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
     let quotas = Quotas::start(&db, &table).await?;
     let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
-    let (of_data, of_features) = (data::scope::roles(), features::scope::roles());
-    let roles = [tracking::roles(), scheduler::scope::roles(), of_data, of_features, pipelines::kinds::roles()];
+    let roles = [
+        tracking::roles(),
+        scheduler::scope::roles(),
+        data::scope::roles(),
+        features::scope::roles(),
+        pipelines::kinds::roles(),
+        services::roles(),
+    ];
     access.bootstrap(&objects, roles.concat()).await?;
 
     // Doors, and the controllers behind them.
@@ -213,8 +242,9 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     let tracked = Arc::new(start_tracking(foundation, &db, &table, cipher).await?);
     let client = controllers::in_process(api.clone().into_router(), "controllers");
     let checked = Arc::new(Data::new(&db, Arc::clone(&objects), access.authorizer(), None));
-    let contents: Vec<Arc<dyn controllers::Content>> =
-        vec![tracked.clone(), checked.clone(), features, Arc::new(pods.clone())];
+    let revisions = Arc::new(services::Revisions::new(&db));
+    let contents: Vec<Arc<dyn Content>> =
+        vec![tracked.clone(), checked.clone(), features, Arc::new(pods.clone()), revisions];
     controllers::start(&objects, contents, &client, &stopping, &background);
     let purging = Arc::clone(&tracked);
     background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));
@@ -237,6 +267,26 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         };
         background.spawn(pipelines::engine::run(parts, stopping.clone()));
     }
+    let data_plane = match foundation.serving {
+        None => Router::new(),
+        Some(listening) => {
+            // Nothing is held as long as there are no rollouts.
+            let holds = tokio::sync::watch::Sender::new(Some(Arc::default())).subscribe();
+            let parts = plane::Parts {
+                foundation,
+                listening,
+                db: &db,
+                table: &table,
+                client: &client,
+                access: &access,
+                tracking: Arc::clone(&tracked),
+                holds,
+                observers: vec![],
+                predictions: vec![],
+            };
+            plane::start(parts, &background).await?
+        }
+    };
     let tasks = scheduler::http::routes(scheduler::http::Door { service: work, authorizer: access.authorizer() });
     let operations = operations_routes(Operations {
         probes: Arc::new([store_probe(&db)]),
@@ -267,7 +317,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         streams: &[tracking::mlflow::STREAMS, scheduler::http::STREAMS],
     };
     let router = access.authenticate(router, anonymous);
-    Ok(Application { router, routes, own_limits, store: Some(db), background })
+    Ok(Application { router, routes, own_limits, data_plane, store: Some(db), background })
 }
 
 async fn start_tracking(

@@ -4,5 +4,6 @@
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod plane;
 pub mod server;
 mod work;

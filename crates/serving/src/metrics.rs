@@ -15,12 +15,14 @@ const BUCKETS: [f64; 14] =
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
+    namespace: String,
     model: String,
     version: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
+    namespace: String,
     model: String,
     version: u64,
     outcome: &'static str,
@@ -29,6 +31,8 @@ struct Outcome {
 /// The metrics of all models.
 #[derive(Debug, Clone)]
 pub struct Metrics {
+    /// Of the models that are counted.
+    namespace: String,
     requests: Family<Outcome, Counter>,
     rows: Family<Labels, Counter>,
     seconds: Family<Labels, Histogram, fn() -> Histogram>,
@@ -51,6 +55,7 @@ pub(crate) struct OfVersion {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
+            namespace: String::new(),
             requests: Family::default(),
             rows: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
@@ -70,10 +75,19 @@ impl Metrics {
         registry.register("mcplane_model_load_seconds", "Time to load and warm a model", self.load.clone());
     }
 
+    /// The same metrics, for the models of a namespace.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), ..self.clone() }
+    }
+
     pub(crate) fn of_version(&self, model: &str, version: u64) -> OfVersion {
-        let labels = Labels { model: model.to_owned(), version };
-        let requests =
-            |outcome| self.requests.get_or_create_owned(&Outcome { model: model.to_owned(), version, outcome });
+        let (namespace, model) = (self.namespace.clone(), model.to_owned());
+        let labels = Labels { namespace: namespace.clone(), model: model.clone(), version };
+        let requests = |outcome| {
+            let (namespace, model) = (namespace.clone(), model.clone());
+            self.requests.get_or_create_owned(&Outcome { namespace, model, version, outcome })
+        };
         OfVersion {
             answered: requests("answered"),
             failed: requests("failed"),

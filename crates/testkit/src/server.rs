@@ -151,6 +151,17 @@ impl Server {
         format!("http://{}", self.address())
     }
 
+    /// Where models answer, also when the system chose the port.
+    #[track_caller]
+    pub fn data_plane(&self) -> SocketAddr {
+        self.process();
+        let text = std::fs::read(self.data_dir().join("server.json")).expect("what the server tells of itself");
+        let told: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let url = told["serving"].as_str().expect("a URL of the data plane");
+        let address = url.rsplit_once("//").map_or(url, |(_, rest)| rest);
+        address.parse().expect("an address")
+    }
+
     /// Process id of the server itself.
     #[track_caller]
     pub fn pid(&self) -> u32 {

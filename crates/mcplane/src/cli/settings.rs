@@ -20,6 +20,9 @@ pub(super) struct Settings {
     /// Address and port, such as 127.0.0.1:5080; off loopback TLS and logins are required
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
+    /// Address and port of the data plane, where models answer; 127.0.0.1:5081 beside port 5080
+    #[arg(long, value_name = "ADDR:PORT")]
+    serving_listen: Option<String>,
     /// Database: sqlite, or postgres://USER@HOST/DATABASE
     #[arg(long, value_name = "URL")]
     store: Option<String>,
@@ -69,6 +72,7 @@ impl Settings {
         let named = [
             ("server.data-dir", "--data-dir", &self.data_dir),
             ("server.listen", "--listen", &self.listen),
+            ("serving.listen", "--serving-listen", &self.serving_listen),
             ("store.url", "--store", &self.store),
             ("tracking.default-artifact-root", "--default-artifact-root", &self.default_artifact_root),
             ("tracking.artifacts-destination", "--artifacts-destination", &self.artifacts_destination),

@@ -311,16 +311,17 @@ fn nearest(key: &str, schema: &BTreeMap<String, Value>) -> Option<String> {
     candidates.extend(schema.keys().flat_map(|known| known.match_indices('.').map(|(at, _)| &known[..at])));
     let last = |text: &str| text.rsplit('.').next().unwrap_or_default().replace('_', "-");
     let score = |candidate: &str| {
-        let whole = strsim::normalized_damerau_levenshtein(key, candidate);
+        let whole = strsim::normalized_damerau_levenshtein(&key.replace('_', "-"), candidate);
         let part = strsim::normalized_damerau_levenshtein(&last(key), &last(candidate));
-        // The last part counts for more: people forget the section more often than they misspell both.
-        whole.max(part * 0.95)
+        // The last part counts for more: people forget the section more often than they misspell both. Where sections
+        // have the same key, the section that was named decides.
+        (whole.max(part * 0.95), whole)
     };
     candidates
         .into_iter()
         .map(|candidate| (score(candidate), candidate))
-        .filter(|(score, _)| *score >= SIMILAR_ENOUGH)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|((score, _), _)| *score >= SIMILAR_ENOUGH)
+        .max_by(|((a, near_a), _), ((b, near_b), _)| a.total_cmp(b).then(near_a.total_cmp(near_b)))
         .map(|(_, candidate)| candidate.to_owned())
 }
 

@@ -11,6 +11,7 @@ mod layers;
 mod log;
 mod scheduler;
 mod server;
+mod serving;
 mod show;
 mod store;
 mod tracking;
@@ -25,6 +26,7 @@ pub use layers::{Input, Loaded, Override, Setting, Source, load, nearest_key};
 pub use log::{LogConfig, LogFilter, LogFormat};
 pub use scheduler::{Persistence, SchedulerConfig, SchedulerType};
 pub use server::{ListenAddress, ServerConfig, TlsConfig};
+pub use serving::{ServingAuth, ServingConfig};
 pub use show::{Style, explain, render_table, render_yaml};
 pub use store::{StoreConfig, StoreUrl};
 pub use tracking::{ArtifactUri, TrackingConfig};
@@ -43,6 +45,8 @@ pub struct Config {
     pub scheduler: SchedulerConfig,
     /// Where and how the server listens.
     pub server: ServerConfig,
+    /// Models that answer, and the gateway in front of them.
+    pub serving: ServingConfig,
     /// Where objects are kept.
     pub store: StoreConfig,
     /// Experiments, models and their artifacts.
@@ -68,6 +72,7 @@ pub fn reference() -> Vec<KeyDoc> {
     TrackingConfig::document("tracking", &mut docs);
     SchedulerConfig::document("scheduler", &mut docs);
     AgentConfig::document("agent", &mut docs);
+    ServingConfig::document("serving", &mut docs);
     docs
 }
 
@@ -80,6 +85,7 @@ impl Config {
         rules.extend(self.tracking.broken_rules());
         rules.extend(self.scheduler.broken_rules());
         rules.extend(self.agent.broken_rules());
+        rules.extend(self.serving.broken_rules());
         rules
     }
 }

@@ -120,6 +120,9 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// A URL that works on this machine.
     pub url: String,
+    /// A URL of the data plane that works on this machine.
+    #[serde(default)]
+    pub serving: String,
     /// The server's process.
     pub pid: u32,
 }
@@ -201,7 +204,12 @@ mod tests {
     fn the_endpoint_is_announced_and_withdrawn() {
         let base = tempfile::tempdir().unwrap();
         let dir = DataDir::open(base.path()).unwrap();
-        let endpoint = Endpoint { address: ([127, 0, 0, 1], 5080).into(), url: "http://127.0.0.1:5080".into(), pid: 7 };
+        let endpoint = Endpoint {
+            address: ([127, 0, 0, 1], 5080).into(),
+            url: "http://127.0.0.1:5080".into(),
+            serving: "http://127.0.0.1:5081".into(),
+            pid: 7,
+        };
         dir.announce(&endpoint).unwrap();
         assert_eq!(Endpoint::read(base.path()), Some(endpoint));
         dir.withdraw();

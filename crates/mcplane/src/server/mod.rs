@@ -52,10 +52,12 @@ pub enum StartError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// The address can't be used.
-    #[error("can't listen on {address}: another --listen address may be free")]
+    #[error("can't listen on {address}: another {flag} address may be free")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The flag that sets another.
+        flag: &'static str,
         /// What the operating system said.
         #[source]
         source: io::Error,
@@ -97,13 +99,21 @@ impl Server {
     /// When either is not to be had.
     pub async fn bind(config: &ServerConfig, data_dir: &DataDir) -> Result<Self, StartError> {
         process::raise_file_limit();
-        let wanted = config.listen.0;
-        let failed = |source| StartError::Listen { address: wanted, source };
-        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = bind(config.listen.0, "--listen").await?;
         let certificates = Certificates::open(&config.tls, data_dir.path(), address.ip())?;
         let exposure = Exposure::of(config, address.ip());
         Ok(Self { config: config.clone(), listener, address, exposure, certificates })
+    }
+
+    /// A second listener with the same limits and certificates.
+    ///
+    /// # Errors
+    /// When the address is not to be had.
+    pub async fn beside(&self, wanted: SocketAddr, flag: &'static str) -> Result<Self, StartError> {
+        let (listener, address) = bind(wanted, flag).await?;
+        let (config, certificates) = (self.config.clone(), Arc::clone(&self.certificates));
+        let exposure = Exposure::of(&config, address.ip());
+        Ok(Self { config, listener, address, exposure, certificates })
     }
 
     /// The address in use.
@@ -152,12 +162,27 @@ impl Server {
             .layer(from_fn_with_state((self.config.request_timeout.0, own), guard::limit_time))
             .layer(from_fn_with_state(hosts, guard::check_host))
             .layer(from_fn_with_state(observer, requests::observe));
+        tokio::spawn(Arc::clone(&self.certificates).keep_fresh(shutdown.clone()));
+        self.serve_bare(router, metrics, shutdown).await
+    }
+
+    /// [`Server::serve`] without anything around the router: any host, its own limits.
+    ///
+    /// # Errors
+    /// When TLS can't be set up.
+    pub async fn serve_bare(self, router: Router, metrics: Metrics, shutdown: Shutdown) -> Result<(), StartError> {
         let acceptor = self.certificates.acceptor()?;
         let plain = self.exposure.allows_plain_http();
-        tokio::spawn(Arc::clone(&self.certificates).keep_fresh(shutdown.clone()));
         Connections::new(&self.config, router, acceptor, plain, metrics, shutdown)
             .serve(self.listener, self.config.graceful_stop.0)
             .await;
         Ok(())
     }
+}
+
+async fn bind(wanted: SocketAddr, flag: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address: wanted, flag, source };
+    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }

@@ -104,6 +104,7 @@ async fn build(foundation: &Foundation<'_>) -> Result<Application, StartError> {
             router: Router::new(),
             routes: vec![],
             own_limits: Default::default(),
+            data_plane: Router::new(),
             store: None,
             background: Default::default(),
         }

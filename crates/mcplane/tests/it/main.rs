@@ -22,4 +22,5 @@ mod mlflow;
 mod pipelines;
 mod python;
 mod routes;
+mod serving;
 mod tasks;

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use mcplane_core::{Error, Result};
+use mcplane_monitoring::PredictionId;
 
 use super::Door;
 use super::answer::{Answer, written};
@@ -22,6 +23,12 @@ use crate::oip;
 const INLINE: usize = 64 << 10;
 
 const HEADER_LENGTH: HeaderName = HeaderName::from_static(oip::HEADER_LENGTH);
+/// Which revision answered.
+const REVISION: HeaderName = HeaderName::from_static("x-mcplane-revision");
+/// Which version of which model that is.
+const MODEL: HeaderName = HeaderName::from_static("x-mcplane-model");
+/// By which labels name the prediction later.
+const PREDICTION_ID: HeaderName = HeaderName::from_static("x-mcplane-prediction-id");
 
 /// Runs what takes time in proportion to a body.
 async fn worked<T: Send + 'static>(size: usize, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -31,29 +38,22 @@ async fn worked<T: Send + 'static>(size: usize, work: impl FnOnce() -> Result<T>
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
 }
 
-/// The model of a path; without one, the only model that there is.
-fn find(door: &Door, target: &Target) -> Result<Arc<Loaded>> {
-    if let Some(model) = &target.model {
-        return door.repository.get(model, target.version);
-    }
-    let mut names: Vec<String> = door.repository.list().into_iter().map(|listed| listed.name).collect();
-    names.dedup();
-    match names.as_slice() {
-        [name] => door.repository.get(name, None),
-        names => {
-            let message = format!("there are {} models: name one, as in /v2/models/NAME/invocations", names.len());
-            Err(Error::BadRequest(message))
-        }
-    }
+/// What became of one request.
+struct Answered<T> {
+    body: T,
+    /// Of the prediction, where a revision made it.
+    id: Option<PredictionId>,
 }
 
 /// `POST /v2/models/{model}[/versions/{version}]/infer`
 pub(super) async fn infer(State(door): State<Door>, target: Target, headers: HeaderMap, body: Body) -> Answer {
-    let model = find(&door, &target)?;
+    let model = target.find(&door)?;
     let json_length = json_length(&headers)?;
     let body = read(&headers, body, door.limits.body).await?;
-    let encoded = worked(body.len(), move || answer(&model, &body, json_length)).await?;
+    let asked = Arc::clone(&model);
+    let Answered { body: encoded, id } = worked(body.len(), move || answer(&door, &asked, &body, json_length)).await?;
     let mut response = written(encoded.body);
+    tell(&mut response, &model, id);
     if let Some(length) = encoded.json_length {
         let headers = response.headers_mut();
         headers.insert(HEADER_LENGTH, HeaderValue::from(length));
@@ -69,12 +69,23 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>> {
     length.map(Some).ok_or_else(wrong)
 }
 
-fn answer(model: &Loaded, body: &Bytes, json_length: Option<usize>) -> Result<oip::Encoded> {
+fn answer(door: &Door, model: &Loaded, body: &Bytes, json_length: Option<usize>) -> Result<Answered<oip::Encoded>> {
     let request =
         oip::decode(body, json_length, model.inputs(), model.outputs()).map_err(|mistake| refused(model, mistake))?;
     let made = model.infer(&request.inputs).map_err(|error| Error::BadRequest(error.to_string()))?;
     let names = (model.name(), model.version_text());
-    Ok(oip::encode(names, request.id.as_deref(), &request.outputs, model.outputs(), &made))
+    let body = oip::encode(names, request.id.as_deref(), &request.outputs, model.outputs(), &made);
+    Ok(Answered { body, id: door.predicted(model, &request.inputs, &made) })
+}
+
+/// Says in headers what answered.
+fn tell(response: &mut Response, model: &Loaded, id: Option<PredictionId>) {
+    let Some(about) = model.about() else { return };
+    let headers = response.headers_mut();
+    headers.insert(REVISION, about.revision.clone());
+    headers.insert(MODEL, about.source.clone());
+    let id = id.and_then(|id| HeaderValue::from_str(&id.to_string()).ok());
+    headers.extend(id.map(|id| (PREDICTION_ID, id)));
 }
 
 fn refused(model: &Loaded, mistake: oip::Mistake) -> Error {
@@ -84,11 +95,14 @@ fn refused(model: &Loaded, mistake: oip::Mistake) -> Error {
 
 /// `POST /invocations`, and the same below a model.
 pub(super) async fn invocations(State(door): State<Door>, target: Target, headers: HeaderMap, body: Body) -> Answer {
-    let model = find(&door, &target)?;
+    let model = target.find(&door)?;
     let is_csv = is_csv(&headers)?;
     let body = read(&headers, body, door.limits.body).await?;
-    let made = worked(body.len(), move || predictions(&model, &body, is_csv)).await?;
-    Ok::<Response, _>(written(made))
+    let asked = Arc::clone(&model);
+    let Answered { body, id } = worked(body.len(), move || predictions(&door, &asked, &body, is_csv)).await?;
+    let mut response = written(body);
+    tell(&mut response, &model, id);
+    Ok(response)
 }
 
 fn is_csv(headers: &HeaderMap) -> Result<bool> {
@@ -102,8 +116,9 @@ fn is_csv(headers: &HeaderMap) -> Result<bool> {
     }
 }
 
-fn predictions(model: &Loaded, body: &[u8], is_csv: bool) -> Result<Vec<u8>> {
+fn predictions(door: &Door, model: &Loaded, body: &[u8], is_csv: bool) -> Result<Answered<Vec<u8>>> {
     let inputs = mlflow::decode(body, is_csv, model.inputs()).map_err(|mistake| refused(model, mistake))?;
     let made = model.infer(&inputs).map_err(|error| Error::BadRequest(error.to_string()))?;
-    Ok(mlflow::encode(model.outputs(), &made))
+    let id = door.predicted(model, &inputs, &made);
+    Ok(Answered { body: mlflow::encode(model.outputs(), &made), id })
 }

@@ -7,11 +7,12 @@ use axum::response::{IntoResponse, Response};
 use mcplane_core::Error;
 use serde::{Deserialize, Serialize};
 
-use super::Door;
-use super::answer::{Answer, Failure, json};
+use super::answer::{Answer, json};
 use super::body::read;
 use super::target::Target;
+use super::{Door, Limits};
 use crate::engine::TensorSpec;
+use crate::models::Listed;
 
 #[derive(Serialize)]
 struct Server {
@@ -46,16 +47,24 @@ struct Ready {
     ready: bool,
 }
 
+/// A service is ready when one of its versions is; a server, when all that it was told to load are.
+fn is_ready(door: &Door, target: &Target) -> bool {
+    target.chosen.is_some() || door.repository.is_ready()
+}
+
 /// `GET /v2/health/ready`
-pub(super) async fn ready(State(door): State<Door>) -> Response {
-    let ready = door.repository.is_ready();
+pub(super) async fn ready(State(door): State<Door>, target: Target) -> Response {
+    readiness(is_ready(&door, &target))
+}
+
+pub(super) fn readiness(ready: bool) -> Response {
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, json(&Ready { name: None, ready })).into_response()
 }
 
 /// `GET /ping` and `GET /health`, as MLflow's scoring server has them.
-pub(super) async fn ping(State(door): State<Door>) -> StatusCode {
-    if door.repository.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+pub(super) async fn ping(State(door): State<Door>, target: Target) -> StatusCode {
+    if is_ready(&door, &target) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 #[derive(Serialize)]
@@ -93,13 +102,9 @@ fn shown(spec: &TensorSpec) -> TensorMetadata<'_> {
     }
 }
 
-fn named(target: &Target) -> Result<&str, Failure> {
-    target.model.as_deref().ok_or(Failure(Error::NoSuchPath))
-}
-
 /// `GET /v2/models/{model}[/versions/{version}]`
 pub(super) async fn model(State(door): State<Door>, target: Target) -> Answer {
-    let model = door.repository.get(named(&target)?, target.version)?;
+    let model = target.find(&door)?;
     let versions = match target.version {
         Some(version) => vec![version.to_string()],
         None => door.repository.versions(model.name()).iter().map(u64::to_string).collect(),
@@ -115,7 +120,7 @@ pub(super) async fn model(State(door): State<Door>, target: Target) -> Answer {
 
 /// `GET /v2/models/{model}[/versions/{version}]/ready`
 pub(super) async fn model_ready(State(door): State<Door>, target: Target) -> Answer {
-    let model = door.repository.get(named(&target)?, target.version)?;
+    let model = target.find(&door)?;
     Ok(json(&Ready { name: Some(model.name().to_owned()), ready: true }))
 }
 
@@ -135,12 +140,16 @@ struct Indexed {
 
 /// `POST /v2/repository/index`
 pub(super) async fn index(State(door): State<Door>, headers: HeaderMap, body: Body) -> Answer {
-    let body = read(&headers, body, door.limits.body.min(1 << 16)).await?;
+    indexed(door.repository.list(), &headers, body, door.limits).await
+}
+
+pub(super) async fn indexed(listed: Vec<Listed>, headers: &HeaderMap, body: Body, limits: Limits) -> Answer {
+    let body = read(headers, body, limits.body.min(1 << 16)).await?;
     let filter = if body.is_empty() { Ok(Filter::default()) } else { serde_json::from_slice(&body) };
     let filter: Filter =
         filter.map_err(|error| Error::BadRequest(format!("the body is no filter of the index: {error}")))?;
-    let listed = door.repository.list().into_iter().filter(|listed| listed.ready || !filter.ready);
-    let shown = |listed: crate::models::Listed| Indexed {
+    let listed = listed.into_iter().filter(|listed| listed.ready || !filter.ready);
+    let shown = |listed: Listed| Indexed {
         name: listed.name,
         version: listed.version.to_string(),
         state: if listed.ready { "READY" } else { "UNAVAILABLE" },

@@ -7,16 +7,21 @@ mod answer;
 mod body;
 mod infer;
 mod metadata;
+mod server;
 mod target;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use mcplane_core::Error;
+use mcplane_core::{Clock, Error, SystemClock};
+use mcplane_monitoring::PredictionId;
 
-use crate::models::Repository;
+use crate::models::{Loaded, Repository};
+use crate::predictions::{Made, Predictions};
+use crate::tensor::Tensor;
 use answer::Failure;
+pub use server::server_routes;
 
 /// What requests are held to.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +37,51 @@ impl Default for Limits {
 }
 
 /// What the routes need.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Door {
     /// All models.
     pub repository: Arc<Repository>,
     /// What requests are held to.
     pub limits: Limits,
+    /// Who hears of predictions.
+    pub listeners: Arc<[Arc<dyn Predictions>]>,
+    /// When predictions are made.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Door {
+    /// A door to models whose predictions nobody hears of.
+    pub fn new(repository: Arc<Repository>, limits: Limits) -> Self {
+        Self { repository, limits, listeners: Arc::new([]), clock: Arc::new(SystemClock) }
+    }
+
+    /// Tells of a prediction; gives its name, if a revision made it.
+    fn predicted(&self, model: &Loaded, inputs: &[Tensor], outputs: &[Tensor]) -> Option<PredictionId> {
+        let about = model.about()?;
+        let at = self.clock.now();
+        let id = PredictionId::generate(at, about.no);
+        for listener in &*self.listeners {
+            listener.made(Made {
+                id,
+                at,
+                service: model.name(),
+                number: model.version(),
+                about,
+                inputs: (model.inputs(), inputs),
+                outputs: (model.outputs(), outputs),
+            });
+        }
+        Some(id)
+    }
+}
+
+/// Who answers a request, put into its extensions by whoever decided it.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// The version.
+    pub loaded: Arc<Loaded>,
+    /// What paths may call the model, besides its own name: the first label of the host that was asked.
+    pub alias: String,
 }
 
 /// All routes of the data plane.

@@ -9,4 +9,4 @@ mod types;
 mod warm;
 
 pub use repository::{Listed, Repository};
-pub use types::{Loaded, Version};
+pub use types::{About, Loaded, Version};

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use mcplane_core::{Error, Result};
 
-use super::types::{Loaded, Version};
+use super::types::{About, Loaded, Version};
 use super::warm::warm;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
@@ -57,6 +57,14 @@ impl Repository {
     /// # Errors
     /// `BadRequest` when the name or the content is no good.
     pub fn load(&self, name: &str, version: Version, content: &[u8]) -> Result<Arc<Loaded>> {
+        self.load_as(name, version, content, None)
+    }
+
+    /// [`Repository::load`], for a revision of a service.
+    ///
+    /// # Errors
+    /// As for [`Repository::load`].
+    pub fn load_as(&self, name: &str, version: Version, content: &[u8], about: Option<About>) -> Result<Arc<Loaded>> {
         if name.is_empty() || name.len() > MAX_NAME || name.contains(['/', '?', '#']) || version == 0 {
             let message = format!(
                 "{name:?} with version {version} is no name of a model: versions begin with 1, names have no slash"
@@ -81,7 +89,8 @@ impl Repository {
         let metrics = self.metrics.of_version(name, version);
         metrics.loaded(model.memory(), took);
         let (name, platform, version_text) = (Arc::<str>::from(name), self.engine.platform(), version.to_string());
-        let loaded = Arc::new(Loaded { name: name.clone(), version, version_text, platform, model, took, metrics });
+        let loaded =
+            Arc::new(Loaded { name: name.clone(), version, version_text, platform, model, took, metrics, about });
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
         let old = models.entry(name).or_default().insert(version, State::Ready(loaded.clone()));
         // The old version may be large: it is freed without anybody waiting for the lock.

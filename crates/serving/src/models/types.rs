@@ -3,12 +3,43 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+
 use crate::engine::{InferError, Model, TensorSpec};
 use crate::metrics::OfVersion;
+use crate::services::Revision;
 use crate::tensor::Tensor;
 
 /// Number of a version: 1 and up, higher is newer.
 pub type Version = u64;
+
+/// What a version is beside its number, where it belongs to a revision of a service.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// Namespace of the service.
+    pub namespace: String,
+    /// Number of the revision, unique everywhere.
+    pub no: u64,
+    /// Name of the revision, for the header of answers.
+    pub revision: HeaderValue,
+    /// What it was loaded from, such as `models:/iris/3`, for the header of answers.
+    pub source: HeaderValue,
+}
+
+impl About {
+    /// Of a revision.
+    pub fn new(revision: &Revision) -> Self {
+        let source = format!("models:/{}/{}", revision.model, revision.version);
+        // Names of models may have letters that no header has.
+        let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"));
+        Self {
+            namespace: revision.namespace.clone(),
+            no: revision.no,
+            revision: header(&revision.name()),
+            source: header(&source),
+        }
+    }
+}
 
 /// A version that is ready.
 #[derive(Debug)]
@@ -20,6 +51,7 @@ pub struct Loaded {
     pub(super) model: Arc<dyn Model>,
     pub(super) took: Duration,
     pub(super) metrics: OfVersion,
+    pub(super) about: Option<About>,
 }
 
 impl Loaded {
@@ -36,6 +68,11 @@ impl Loaded {
     /// The version as text.
     pub fn version_text(&self) -> &str {
         &self.version_text
+    }
+
+    /// What it is beside its number.
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_ref()
     }
 
     /// What runs it.

@@ -20,7 +20,7 @@ fn app() -> Router {
     repository.load("forest", 2, &bytes("forest_binary")).unwrap();
     repository.load("columns", 1, &bytes("columns_logistic")).unwrap();
     let _ = repository.load("broken", 1, &bytes("knn"));
-    routes(Door { repository, limits: Limits { body: 100_000 } })
+    routes(Door::new(repository, Limits { body: 100_000 }))
 }
 
 async fn send(

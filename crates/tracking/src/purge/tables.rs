@@ -119,6 +119,7 @@ mod tests {
         "rollout_samples",
         "rollouts",
         "scheduler",
+        "serving_revisions",
         "tasks",
         "users",
     ];

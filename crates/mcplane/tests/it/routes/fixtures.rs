@@ -85,6 +85,9 @@ pub(super) fn manifest(plural: &str, name: &str) -> Value {
         "gates" => json!({"spec": {
             "columns": {"label": "l", "prediction": "p"}, "thresholds": [{"metric": "accuracy", "min": 0.9}],
         }}),
+        "inferenceservices" => json!({"spec": {"predictor": {"model": {
+            "modelFormat": {"name": "onnx"}, "storageUri": "models:/that-is-not-there/1",
+        }}}}),
         "pipelines" => json!({}),
         "pipelineversions" => json!({"spec": {"pipelineName": "p", "pipelineSpec": pipeline()}}),
         "pipelineruns" => json!({"spec": {"pipelineRef": {"name": "that is not there"}}}),

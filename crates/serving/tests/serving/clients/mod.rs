@@ -16,7 +16,7 @@ fn published_clients_are_served() {
     let repository = repository();
     repository.load("forest", 1, &bytes("forest_names")).unwrap();
     repository.load("columns", 3, &bytes("columns_logistic")).unwrap();
-    let app = routes(Door { repository, limits: Limits::default() });
+    let app = routes(Door::new(repository, Limits::default()));
     runtime.spawn(async move { axum::serve(listener, app).await });
 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serving/clients/clients.py");
