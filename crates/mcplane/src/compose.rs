@@ -11,6 +11,7 @@ use mcplane_blobs::{Blobs, BlobsConfig, External};
 use mcplane_core::SystemClock;
 use mcplane_data::{self as data, Data};
 use mcplane_db::{Compactor, Db, StoreUrl};
+use mcplane_delivery as delivery;
 use mcplane_features as features;
 use mcplane_objects::controllers::{self, Content};
 use mcplane_objects::http::{self, Door, PathGuard, Route};
@@ -30,6 +31,7 @@ use crate::server::{
     DataDir, Endpoint, Exposure, LoginPolicy, Metrics, Operations, OwnLimits, Probe, Server, Shutdown, StartError,
     failure, operations_routes,
 };
+use crate::watched::{self, Watched};
 use crate::work::{self, Work};
 
 /// How long background work may take to end after the last request.
@@ -218,6 +220,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     data::register(&mut registry, &(Arc::new(table.clone()) as _));
     pipelines::kinds::register(&mut registry, &(Arc::new(table.clone()) as _), &db);
     services::register(&mut registry, Arc::new(table.clone()));
+    delivery::register(&mut registry, &(Arc::new(table.clone()) as _));
     access.keep_pods(Arc::new(pods.clone()));
     let features = features::register(&mut registry, &db, &(Arc::new(table.clone()) as _));
     let quotas = Quotas::start(&db, &table).await?;
@@ -229,6 +232,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         features::scope::roles(),
         pipelines::kinds::roles(),
         services::roles(),
+        delivery::scope::roles(),
     ];
     access.bootstrap(&objects, roles.concat()).await?;
 
@@ -242,14 +246,28 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     let tracked = Arc::new(start_tracking(foundation, &db, &table, cipher).await?);
     let client = controllers::in_process(api.clone().into_router(), "controllers");
     let checked = Arc::new(Data::new(&db, Arc::clone(&objects), access.authorizer(), None));
-    let revisions = Arc::new(services::Revisions::new(&db));
-    let contents: Vec<Arc<dyn Content>> =
-        vec![tracked.clone(), checked.clone(), features, Arc::new(pods.clone()), revisions];
+    let watched = Watched::start(watched::Parts {
+        foundation,
+        db: &db,
+        tracking: Arc::clone(&tracked),
+        authorizer: access.authorizer(),
+        node: work::node_name(foundation.data_dir.path())?,
+    });
+    let watched = watched.await?;
+    let contents: Vec<Arc<dyn Content>> = vec![
+        tracked.clone(),
+        checked.clone(),
+        features,
+        Arc::new(pods.clone()),
+        Arc::new(services::Revisions::new(&db)),
+        Arc::new(watched.clone()),
+    ];
     controllers::start(&objects, contents, &client, &stopping, &background);
     let purging = Arc::clone(&tracked);
     background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));
     background.spawn(Arc::clone(&tracked).send_messages(stopping.clone()));
     background.spawn(stopping.clone().run_until_cancelled_owned(Arc::clone(&checked).run()));
+    let said = watched.routes(access.authorizer(), &db);
     let checks = data::http::routes(data::http::Door { service: checked, authorizer: access.authorizer() });
     let work =
         work::start(Work { foundation, db: &db, table: &table, client: &client, pods: &pods, login }, &background)
@@ -270,8 +288,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     let data_plane = match foundation.serving {
         None => Router::new(),
         Some(listening) => {
-            // Nothing is held as long as there are no rollouts.
-            let holds = tokio::sync::watch::Sender::new(Some(Arc::default())).subscribe();
+            let holds = watched.run(foundation, &client, &background);
             let parts = plane::Parts {
                 foundation,
                 listening,
@@ -281,8 +298,8 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
                 access: &access,
                 tracking: Arc::clone(&tracked),
                 holds,
-                observers: vec![],
-                predictions: vec![],
+                observers: vec![watched.observer()],
+                predictions: vec![watched.predictions()],
             };
             plane::start(parts, &background).await?
         }
@@ -300,7 +317,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
         objects,
         authorizer: access.authorizer(),
     });
-    let mut all = operations.merge(api).merge(access.routes()).merge(tracking).merge(tasks).merge(checks);
+    let mut all = operations.merge(api).merge(access.routes()).merge(tracking).merge(tasks).merge(checks).merge(said);
     if !config.tracking.mlflow_ui.is_empty() {
         all = all.merge(tracking::pages::routes(Path::new(&config.tracking.mlflow_ui))?);
     }

@@ -6,4 +6,5 @@ pub mod compose;
 pub mod config;
 pub mod plane;
 pub mod server;
+mod watched;
 mod work;

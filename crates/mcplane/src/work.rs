@@ -120,7 +120,7 @@ fn sweep(
 }
 
 /// The name of this machine: random, and the same for as long as its data directory is.
-fn node_name(data_dir: &Path) -> Result<Arc<str>, StartError> {
+pub(crate) fn node_name(data_dir: &Path) -> Result<Arc<str>, StartError> {
     let path = data_dir.join("node");
     match std::fs::read_to_string(&path) {
         Ok(name) if !name.trim().is_empty() => Ok(name.trim().into()),

@@ -16,14 +16,17 @@ mod gc;
 mod get;
 mod kubeconfig;
 mod lineage;
+mod live;
 mod login;
 mod logins;
 mod manifests;
+mod monitor;
 mod output;
 mod password;
 mod pipeline;
 mod queue;
 mod resources;
+mod rollout;
 mod server;
 mod settings;
 mod shim;
@@ -88,6 +91,8 @@ enum Command {
     Gate(gate::Arguments),
     Pipeline(pipeline::Arguments),
     Features(features::Arguments),
+    Rollout(rollout::Arguments),
+    Monitor(monitor::Arguments),
     Lineage(lineage::Arguments),
     User(user::Arguments),
     Kubeconfig(kubeconfig::Arguments),
@@ -115,6 +120,8 @@ pub fn main() -> ExitCode {
         Command::Gate(arguments) => wait_for(gate::run(arguments)),
         Command::Pipeline(arguments) => wait_for(pipeline::run(arguments)),
         Command::Features(arguments) => features::run(arguments),
+        Command::Rollout(arguments) => wait_for(rollout::run(arguments)),
+        Command::Monitor(arguments) => wait_for(monitor::run(arguments)),
         Command::Lineage(arguments) => wait_for(lineage::run(arguments)),
         Command::User(arguments) => wait_for(user::run(arguments)),
         Command::Kubeconfig(arguments) => wait_for(kubeconfig::run(arguments)),

@@ -88,6 +88,8 @@ pub(super) fn manifest(plural: &str, name: &str) -> Value {
         "inferenceservices" => json!({"spec": {"predictor": {"model": {
             "modelFormat": {"name": "onnx"}, "storageUri": "models:/that-is-not-there/1",
         }}}}),
+        "rollouts" => json!({"spec": {"virtualService": "that-is-not-there", "version": "v2"}}),
+        "monitors" => json!({"spec": {"service": "that-is-not-there"}}),
         "pipelines" => json!({}),
         "pipelineversions" => json!({"spec": {"pipelineName": "p", "pipelineSpec": pipeline()}}),
         "pipelineruns" => json!({"spec": {"pipelineRef": {"name": "that is not there"}}}),

@@ -3,6 +3,7 @@
 mod clients;
 mod hostile;
 mod rig;
+mod rollouts;
 mod traffic;
 
 use mcplane_testkit::{Backend, on_each_backend};
