@@ -120,14 +120,14 @@ pub struct Judgement {
 impl Judgement {
     /// The numbers in a sentence.
     pub fn reason(&self) -> String {
-        let number = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |value| format!("{value:.4}"));
         let mut told: Vec<String> = Vec::new();
         for one in self.metrics.iter().filter(|one| self.verdict != Verdict::Worse || one.verdict == Verdict::Worse) {
-            let name = match one.metric {
-                Metric::Errors => "errors",
-                Metric::Latency => "latency",
-                Metric::Accuracy => "accuracy",
+            let (name, unit) = match one.metric {
+                Metric::Errors => ("errors", ""),
+                Metric::Latency => ("latency", " ms"),
+                Metric::Accuracy => ("accuracy", ""),
             };
+            let number = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |value| format!("{value:.4}{unit}"));
             let p = one.p.map_or_else(String::new, |p| format!(" (p {p:.2e})"));
             told.push(format!("{name} {} against {}{p} of {}", number(one.version), number(one.stable), one.values));
         }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::connection::{Connection, ConnectionArgs, encode};
 use super::failure::Failure;
 use super::live::{Live, plain};
-use super::output::{print, print_line};
+use super::output::{measured, print, print_line};
 use super::table::Columns;
 
 const EXAMPLES: &str = "\
@@ -98,7 +98,7 @@ fn readings(monitor: &Value) -> String {
         let _ = writeln!(out, "  compared with {}", text(version, "comparedWith"));
         for reading in version["readings"].as_array().into_iter().flatten() {
             let of = reading["column"].as_str().map_or_else(String::new, |column| format!(" of {column}"));
-            let value = reading["value"].as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+            let value = measured(text(reading, "metric"), reading["value"].as_f64());
             let few = if reading["tooFew"] == true { ", too few values" } else { "" };
             let level = text(reading, "level");
             let _ =

@@ -27,3 +27,12 @@ pub(super) fn style() -> Style {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     Style { colour: wanted && io::stdout().is_terminal() }
 }
+
+/// A number that was measured of a version in service, with its unit where it has one.
+pub(super) fn measured(metric: &str, value: Option<f64>) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some(value) if metric == "latency" => format!("{value:.2} ms"),
+        Some(value) => format!("{value:.4}"),
+    }
+}

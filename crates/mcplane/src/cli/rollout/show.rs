@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::cli::output::measured;
+
 fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value[field].as_str().unwrap_or_default()
 }
@@ -39,8 +41,7 @@ fn text_of_stages(stages: &[Value], at: Option<u64>, phase: &str) -> String {
 fn text_of_metrics(metrics: &[Value]) -> String {
     let mut out = String::new();
     for metric in metrics {
-        let number =
-            |field: &str| metric[field].as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.4}"));
+        let number = |field: &str| measured(text(metric, "metric"), metric[field].as_f64());
         let p = metric["p"].as_f64().map_or_else(String::new, |p| format!(", p {p:.1e}"));
         let _ = writeln!(
             out,
@@ -97,7 +98,8 @@ mod tests {
             "status": {
                 "phase": "Progressing", "version": "fraud-predictor-00002", "stable": "fraud-predictor-00001", "stage": 1,
                 "verdict": "Same", "message": "stage \"some\", 10 %: Same",
-                "metrics": [{"metric": "errors", "version": 0.01, "stable": 0.012, "values": 900, "p": 0.5, "verdict": "Same"}],
+                "metrics": [{"metric": "errors", "version": 0.01, "stable": 0.012, "values": 900, "p": 0.5, "verdict": "Same"},
+                            {"metric": "latency", "version": 0.81, "stable": 1.057, "values": 900, "p": 1e-9, "verdict": "Better"}],
             },
         });
         insta::assert_snapshot!(text_of(&object), @r#"
@@ -107,6 +109,7 @@ mod tests {
           · all: 100 %
         verdict: Same
           errors    0.0100 beside 0.0120 (900 values, p 5.0e-1): Same
+          latency   0.81 ms beside 1.06 ms (900 values, p 1.0e-9): Better
         stage "some", 10 %: Same
         "#);
         assert_eq!(text_of(&json!({"metadata": {"name": "a"}})), "a: not looked at yet\n");
