@@ -3,6 +3,7 @@
 use crate::Fault;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// The cargo that runs us, at the workspace's root.
 pub(crate) fn cargo(args: &[&str]) -> Command {
@@ -11,9 +12,14 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
-/// The workspace's root.
+/// The workspace's root. Cargo tells it whenever it runs us; where we were built may be another clone, which shared this
+/// target directory.
 pub(crate) fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        Path::new(&manifest).join("..")
+    });
+    &ROOT
 }
 
 /// Cargo's target directory: this program lies in it.
