@@ -12,7 +12,7 @@ use mcplane_objects::service::WriteOptions;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::reports::Observed;
+use crate::reports::Lineage;
 use crate::scope::{OBJECT_GROUP, VERSION};
 
 /// As whom this crate acts of its own accord.
@@ -27,17 +27,12 @@ pub struct Data {
     pub(crate) db: Db,
     pub(crate) objects: Arc<Objects>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
-    pub(crate) lineage: Option<Arc<dyn Observed>>,
+    pub(crate) lineage: Arc<dyn Lineage>,
 }
 
 impl Data {
-    /// The services; `lineage` is told of files that were checked.
-    pub fn new(
-        db: &Db,
-        objects: Arc<Objects>,
-        authorizer: Arc<dyn Authorizer>,
-        lineage: Option<Arc<dyn Observed>>,
-    ) -> Self {
+    /// The services; `lineage` takes in what was checked.
+    pub fn new(db: &Db, objects: Arc<Objects>, authorizer: Arc<dyn Authorizer>, lineage: Arc<dyn Lineage>) -> Self {
         Self { db: db.clone(), objects, authorizer, lineage }
     }
 

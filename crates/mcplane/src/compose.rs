@@ -26,6 +26,7 @@ use mcplane_tracking::{self as tracking, Tracking};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{AuthMode, Config};
+use crate::lineage::Lineage;
 use crate::plane::{self, Listening};
 use crate::server::{
     DataDir, Endpoint, Exposure, LoginPolicy, Metrics, Operations, OwnLimits, Probe, Server, Shutdown, StartError,
@@ -245,7 +246,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     });
     let tracked = Arc::new(start_tracking(foundation, &db, &table, cipher).await?);
     let client = controllers::in_process(api.clone().into_router(), "controllers");
-    let checked = Arc::new(Data::new(&db, Arc::clone(&objects), access.authorizer(), None));
+    let checked = Arc::new(Data::new(&db, Arc::clone(&objects), access.authorizer(), Arc::new(Lineage)));
     let watched = Watched::start(watched::Parts {
         foundation,
         db: &db,

@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod compose;
 pub mod config;
+mod lineage;
 pub mod plane;
 pub mod server;
 mod watched;

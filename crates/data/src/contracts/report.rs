@@ -16,6 +16,9 @@ pub struct Report {
     pub outcome: Outcome,
     /// The file's name, as it was given.
     pub file: String,
+    /// Where the file is, from the root, by which lineage knows it; `None` if that is no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// The contract's generation, if it is one of a server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
@@ -25,7 +28,7 @@ pub struct Report {
     /// Bytes of the file.
     #[serde(default)]
     pub bytes: u64,
-    /// SHA-256 of the file in hex, by which lineage knows it; empty if it could not be read to its end.
+    /// SHA-256 of the file in hex; empty if it could not be read to its end.
     #[serde(default)]
     pub sha256: String,
     /// Rows.
@@ -144,6 +147,7 @@ pub fn check_file(plan: &Plan, csv: &CsvFormat, path: &Path, limits: &Limits, op
     let mut report = Report {
         outcome: Outcome::Passed,
         file: path.display().to_string(),
+        path: path.canonicalize().ok().and_then(|path| path.to_str().map(str::to_owned)),
         generation: None,
         format: None,
         bytes: 0,

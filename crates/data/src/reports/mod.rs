@@ -4,10 +4,13 @@
 //! made from the rows afterwards, as often as needed ([`crate::Data::run`]): a crash between both loses nothing. A contract's status
 //! shows its newest report, whichever was told of last.
 
+//! Lineage is told in the unit that the report is kept in: neither is there without the other.
+
+mod event;
 pub(crate) mod http;
 mod service;
 mod store;
 mod tell;
 
-pub use service::{NewReport, Observed, StoredReport};
+pub use service::{Lineage, NewReport, StoredReport};
 pub use store::Filter;

@@ -1,10 +1,15 @@
 //! The rules of reports.
 
+use std::path::Path;
+
 use futures::future::BoxFuture;
 use mcplane_core::{Error, Grant, Result, Timestamp};
+use mcplane_db::Tx;
 use mcplane_objects::audit;
 use serde::Deserialize;
+use serde_json::Value;
 
+use super::event;
 use super::store::{self, Filter, Insert};
 use crate::contracts::Report;
 use crate::data::Data;
@@ -16,6 +21,8 @@ pub(crate) const MOST_LISTED: i64 = 1000;
 pub(crate) const LARGEST: usize = 1 << 20;
 /// Characters of a digest.
 const DIGEST: usize = 64;
+/// Bytes of a file's name and path, as lineage takes them.
+const LONGEST_PATH: usize = 900;
 
 /// A report of a contract, as clients send it.
 #[derive(Debug, Deserialize)]
@@ -50,10 +57,16 @@ pub struct StoredReport {
     pub created_at: Timestamp,
 }
 
-/// Who wants to know that a file with a digest was checked: lineage, which is another crate's.
-pub trait Observed: Send + Sync + std::fmt::Debug {
-    /// Is told of every report of a file that could be read, once at least.
-    fn observed<'a>(&'a self, report: &'a StoredReport) -> BoxFuture<'a, Result<()>>;
+/// Who keeps what was made from what: another crate.
+pub trait Lineage: Send + Sync + std::fmt::Debug {
+    /// Takes in an OpenLineage event in the unit that it tells of. `by` is whoever caused it.
+    fn record<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        namespace: &'a str,
+        by: &'a str,
+        event: &'a Value,
+    ) -> BoxFuture<'a, Result<()>>;
 }
 
 impl Data {
@@ -72,6 +85,7 @@ impl Data {
         if !(hex || digest.is_empty() && report.fault.is_some()) {
             return Err(Error::bad_request("report.sha256: must be 64 hexadecimal digits in lower case"));
         }
+        check_place(&report)?;
         let text = serde_json::to_string(&report).map_err(Error::internal)?;
         if text.contains("\\u0000") {
             return Err(Error::bad_request("report: text may not contain the character NUL"));
@@ -85,21 +99,27 @@ impl Data {
             report: text,
             by: grant.context().caller.name.clone(),
         };
-        let (id, name) = (insert.id.clone(), contract.clone());
+        let id = insert.id.clone();
         let detail = format!("{}: {}", report.outcome.name(), report.sha256);
-        let entry = audit::entry(grant, "create", &name, "allowed", 201, &detail);
+        let entry = audit::entry(grant, "create", &contract, "allowed", 201, &detail);
+        let lineage = self.lineage.clone();
         self.db
             .write(move |tx| {
                 Box::pin(async move {
                     tx.audit(entry);
-                    store::insert(tx, insert).await
+                    let at = store::insert(tx, &insert).await?;
+                    let Insert { id, namespace, contract, by, .. } = &insert;
+                    match event::event(namespace, contract, id, &report, at) {
+                        Some(event) => lineage.record(tx, namespace, by, &event).await,
+                        None => Ok(()),
+                    }
                 })
             })
             .await?;
         let stored = self.stored(&namespace, &id).await?;
         // Whatever fails here is tried again in the background.
         if let Err(error) = self.tell(&stored).await {
-            tracing::warn!(%error, contract, "what a report says could not be shown yet");
+            tracing::warn!(%error, contract = stored.contract, "what a report says could not be shown yet");
         }
         Ok(stored)
     }
@@ -123,4 +143,22 @@ impl Data {
     pub async fn one_report(&self, grant: &Grant, id: &str) -> Result<StoredReport> {
         self.stored(namespace(grant)?, id).await
     }
+}
+
+/// What the file is called must be fit for lineage.
+fn check_place(report: &Report) -> Result<()> {
+    // Lineage writes some characters as three.
+    let fits = |text: &str| {
+        let escaped = text.bytes().filter(|byte| matches!(byte, b'@' | b'%')).count() * 2;
+        !text.is_empty() && text.len() + escaped <= LONGEST_PATH
+    };
+    if !fits(&report.file) {
+        return Err(Error::bad_request(format!("report.file: must have 1 to {LONGEST_PATH} bytes")));
+    }
+    if report.path.as_deref().is_some_and(|path| !fits(path) || !Path::new(path).is_absolute()) {
+        return Err(Error::bad_request(format!(
+            "report.path: must be a path from the root, of at most {LONGEST_PATH} bytes"
+        )));
+    }
+    Ok(())
 }

@@ -46,11 +46,11 @@ pub(super) struct Insert {
     pub(super) by: String,
 }
 
-pub(super) async fn insert(tx: &mut Tx, new: Insert) -> Result<Timestamp> {
+pub(super) async fn insert(tx: &mut Tx, new: &Insert) -> Result<Timestamp> {
     let now = tx.now();
     let sql = "INSERT INTO contract_reports (id, namespace, contract, outcome, sha256, report, created_by, created_at, told) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)";
-    let texts = [new.id, new.namespace, new.contract, new.outcome.to_owned(), new.sha256, new.report, new.by];
+    let texts = [&*new.id, &new.namespace, &new.contract, new.outcome, &new.sha256, &new.report, &new.by];
     let mut args: Vec<Arg> = texts.map(Arg::from).into();
     args.push(now.into());
     tx.execute(sql, args).await?;

@@ -1,4 +1,4 @@
-//! What follows from reports: the status of contracts, events, and what others observe.
+//! What follows from reports: the status of contracts, and events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,11 +47,6 @@ impl Data {
             // The contract is gone: there is nobody to tell.
             Ok(()) | Err(Error::NotFound(_)) => {}
             Err(error) => return Err(error),
-        }
-        if !report.sha256.is_empty()
-            && let Some(lineage) = &self.lineage
-        {
-            lineage.observed(report).await?;
         }
         store::mark_told(&self.db, report.no).await
     }

@@ -11,8 +11,8 @@ use mcplane_core::authz::AllowAll;
 use mcplane_core::{Context, Result, SystemClock};
 use mcplane_data::Data;
 use mcplane_data::http::{Door, routes};
-use mcplane_data::reports::{Observed, StoredReport};
-use mcplane_db::{Db, StoreUrl};
+use mcplane_data::reports;
+use mcplane_db::{Db, StoreUrl, Tx};
 use mcplane_objects::storage::{Cipher, TableStorage};
 use mcplane_objects::{Objects, Quotas, Registry, http, kinds};
 use mcplane_testkit::Database;
@@ -28,13 +28,19 @@ pub(crate) struct Store {
     _database: Option<Database>,
 }
 
-/// Digests that lineage was told of.
+/// What lineage was told: by whom, which report, file and digest.
 #[derive(Debug, Default)]
 pub(crate) struct Lineage(pub(crate) Mutex<Vec<String>>);
 
-impl Observed for Lineage {
-    fn observed<'a>(&'a self, report: &'a StoredReport) -> BoxFuture<'a, Result<()>> {
-        self.0.lock().unwrap().push(report.sha256.clone());
+impl reports::Lineage for Lineage {
+    fn record<'a>(&'a self, _: &'a mut Tx, _: &'a str, by: &'a str, event: &'a Value) -> BoxFuture<'a, Result<()>> {
+        let input = &event["inputs"][0];
+        let read = |value: &Value| value.as_str().unwrap().to_owned();
+        let version = read(&input["facets"]["version"]["datasetVersion"]);
+        self.0
+            .lock()
+            .unwrap()
+            .push([by.to_owned(), read(&event["run"]["runId"]), read(&input["name"]), version].join(" "));
         Box::pin(async { Ok(()) })
     }
 }
@@ -69,7 +75,7 @@ impl Store {
         mcplane_data::register(&mut registry, &(Arc::new(table) as _));
         let objects = Arc::new(Objects::new(registry, db.clone(), quotas));
         let lineage = Arc::new(Lineage::default());
-        let data = Arc::new(Data::new(&db, Arc::clone(&objects), Arc::new(AllowAll), Some(lineage.clone())));
+        let data = Arc::new(Data::new(&db, Arc::clone(&objects), Arc::new(AllowAll), lineage.clone()));
         let stopping = CancellationToken::new();
         let kube = http::Door { objects, authorizer: Arc::new(AllowAll), max_body: 3 << 20, stopping };
         let door = Door { service: Arc::clone(&data), authorizer: Arc::new(AllowAll) };

@@ -17,7 +17,8 @@ A NODE is one of:
   run:ID                      a run, of MLflow or of a system that sends OpenLineage events
   dataset:NAME@DIGEST         data that runs logged
   dataset:s3://bucket/key     a place that other systems read and write
-  job:NAMESPACE/NAME          a job of another system
+  dataset:file:///PATH@sha256:DIGEST   a file as pipelines, feature views and checks of contracts know it
+  job:NAMESPACE/NAME          a job of another system, or one's own, such as job:mcplane:default/datacontract/flights
 
 Examples:
   mcplane lineage modelversion:fraud/3 --upstream       the code and data that it was made from
@@ -180,6 +181,8 @@ fn relation(edge: &Edge, upstream: bool) -> String {
         ("copy", false) => "copied to",
         ("content", true) => "content of",
         ("content", false) => "held",
+        ("check", true) => "checked by",
+        ("check", false) => "checked",
         (other, _) => other,
     };
     if edge.context.is_empty() { words.to_owned() } else { format!("{words} for {}", printable(&edge.context)) }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use mcplane_testkit::process::{Output, run};
 use mcplane_testkit::{Backend, Server, on_each_backend};
+use sha2::{Digest as _, Sha256};
 
 on_each_backend!(life, gates);
 
@@ -56,9 +57,33 @@ fn life(backend: Backend) {
     assert!(shown.lines().nth(1).is_some_and(|line| line.contains("False") && line.contains("Failed")), "{shown}");
     let events = there(&["get", "events"]).ok();
     assert!(events.contains("ContractBroken") && events.contains("row 1, byte 20: the row has 2 fields"), "{events}");
+    in_lineage(folder, &there);
     let gone = there(&["contract", "check", "flights.csv", "--contract", "gone"]);
     assert_eq!((gone.code, gone.stderr.contains("\"gone\" not found")), (1, true), "{gone}");
     assert_eq!(here(&["contract", "check", "flights.csv"]).code, 2, "a contract must be named");
+}
+
+/// From a file to the contract that it was checked against, and back.
+fn in_lineage(folder: &Path, there: &dyn Fn(&[&str]) -> Output) {
+    let contract = "job:mcplane:default/datacontract/flights";
+    let node = |name: &str| {
+        let path = folder.join(name).canonicalize().expect("a path");
+        let digest = Sha256::digest(std::fs::read(&path).expect("data"));
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("dataset:file://{}@sha256:{hex}", path.display())
+    };
+    for (name, state) in [("flights.csv", "COMPLETE"), ("bad.csv", "FAIL")] {
+        let up = there(&["lineage", &node(name), "--upstream"]).ok();
+        let check = up.lines().find(|line| line.contains("checked by run:")).expect("a check");
+        assert!(check.contains(&format!("(datacontract/flights, state {state})")), "{up}");
+        assert!(up.contains(&format!("executes {contract}")), "{up}");
+        let run = check.split_once("checked by ").and_then(|(_, rest)| rest.split(' ').next()).expect("a run");
+        let down = there(&["lineage", run, "--downstream"]).ok();
+        assert!(down.contains(&format!("checked {}", node(name))), "{down}");
+    }
+    let down = there(&["lineage", contract, "--downstream"]).ok();
+    assert_eq!(down.matches("executed as run:").count(), 2, "the torn file has no digest: {down}");
+    assert!(down.contains(&node("flights.csv")) && down.contains(&node("bad.csv")), "{down}");
 }
 
 const GATE: &str = "

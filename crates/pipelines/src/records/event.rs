@@ -73,7 +73,7 @@ fn dataset(artifact: &Artifact, digests: &BTreeMap<String, String>) -> Option<Va
         "type": {"_producer": PRODUCER, "_schemaURL": SCHEMA, "datasetType": artifact.artifact_type.schema_title},
     });
     if let Some(digest) = digest {
-        let version = json!({"datasetVersion": digest});
+        let version = json!({"datasetVersion": format!("sha256:{digest}")});
         facets["version"] = facet("DatasetVersionDatasetFacet", "1-0-1", version);
     }
     (!name.is_empty()).then(|| json!({"namespace": namespace, "name": name, "facets": facets}))
@@ -89,7 +89,7 @@ mod tests {
         let digests = [("/data/a".to_owned(), "d1".to_owned())].into();
         let file = dataset(&artifact("/data/a"), &digests).unwrap();
         assert_eq!((&file["namespace"], &file["name"]), (&json!("file"), &json!("/data/a")));
-        assert_eq!(file["facets"]["version"]["datasetVersion"], "d1");
+        assert_eq!(file["facets"]["version"]["datasetVersion"], "sha256:d1");
         let away = dataset(&artifact("s3://bucket/key"), &digests).unwrap();
         assert_eq!((&away["namespace"], &away["name"]), (&json!("s3://bucket"), &json!("key")));
         assert_eq!(dataset(&artifact("/data/none"), &digests), None);

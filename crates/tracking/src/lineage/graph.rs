@@ -48,10 +48,13 @@ pub enum EdgeKind {
     Copy = 4,
     /// The target is what the source, a place, held at some time.
     Content = 5,
+    /// The source, a run, found out whether the target, some data, is as it should be.
+    Check = 6,
 }
 
 impl EdgeKind {
-    const ALL: [Self; 6] = [Self::Input, Self::Output, Self::Execution, Self::Registration, Self::Copy, Self::Content];
+    const ALL: [Self; 7] =
+        [Self::Input, Self::Output, Self::Execution, Self::Registration, Self::Copy, Self::Content, Self::Check];
 
     pub(super) fn from_number(number: i64) -> Result<Self> {
         let kind = Self::ALL.into_iter().find(|kind| *kind as i64 == number);

@@ -203,7 +203,8 @@ fn lineage(server: &Server, detail: &Value, _: &str) {
     let fit = steps(detail, "fit").next().unwrap();
     let uri = fit["outputs"]["artifacts"]["model"][0]["uri"].as_str().unwrap();
     let digest = fit["digests"][uri].as_str().unwrap();
-    let node = format!("dataset:file://{uri}@{digest}").replace(':', "%3A").replace('@', "%40").replace('/', "%2F");
+    let node =
+        format!("dataset:file://{uri}@sha256:{digest}").replace(':', "%3A").replace('@', "%40").replace('/', "%2F");
     let path = format!("/lineage/v1/namespaces/default/graph?node={node}&direction=upstream");
     let (status, graph) = call(server, "GET", &path, &Value::Null);
     assert_eq!(status, 200, "{graph}");

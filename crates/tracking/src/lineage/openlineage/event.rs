@@ -22,6 +22,9 @@ const LONGEST_VERSION: usize = 100;
 /// Most datasets of an event.
 const MOST_DATASETS: usize = 1000;
 
+/// The facet of data of which something was asserted.
+const ASSERTIONS: &str = "dataQualityAssertions";
+
 const STATES: [&str; 6] = ["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"];
 
 type Facets = Option<Map<String, Value>>;
@@ -142,8 +145,14 @@ impl Report {
         if inputs.len() + outputs.len() > MOST_DATASETS {
             return Err(Error::bad_request(format!("an event has at most {MOST_DATASETS} datasets")));
         }
+        // Whoever makes nothing of what it asserts of has read it for that alone: it stands before the data, not behind it.
+        let checks = |input: &Named| {
+            let asserted = [&input.facets, &input.input_facets];
+            outputs.is_empty() && asserted.into_iter().flatten().any(|facets| facets.contains_key(ASSERTIONS))
+        };
         for input in inputs {
-            self.add_dataset(input, Some((node, EdgeKind::Input)), at, own)?;
+            let kind = if checks(&input) { EdgeKind::Check } else { EdgeKind::Input };
+            self.add_dataset(input, Some((node, kind)), at, own)?;
         }
         for output in outputs {
             self.add_dataset(output, Some((node, EdgeKind::Output)), at, own)?;
@@ -288,6 +297,28 @@ mod tests {
         });
         let report = read(&dataset).unwrap();
         assert_eq!(report.nodes.keys().map(Node::to_string).collect::<Vec<_>>(), ["dataset:file:///x%40y"]);
+    }
+
+    #[test]
+    fn checks_stand_before_their_data() {
+        let mut check = event();
+        check["inputs"] = json!([{
+            "namespace": "file", "name": "/x.csv", "facets": {"version": {"datasetVersion": "1"}},
+            "inputFacets": {"dataQualityAssertions": {"assertions": [{"assertion": "not null", "success": true}]}},
+        }]);
+        let run = "run:67b3da4b42184903b5f8dfd7e2cb75cb";
+        let read_too = edges(&read(&check).unwrap());
+        assert_eq!(read_too[2], format!("dataset:file:///x.csv@1 -> {run}"), "it makes something of it");
+        check["outputs"] = json!([]);
+        let report = read(&check).unwrap();
+        assert_eq!(
+            edges(&report)[1..],
+            [
+                "dataset:file:///x.csv -> dataset:file:///x.csv@1".to_owned(),
+                format!("{run} -> dataset:file:///x.csv@1")
+            ]
+        );
+        assert_eq!(report.edges[2].kind, EdgeKind::Check);
     }
 
     #[test]
