@@ -79,6 +79,7 @@ fn assignment(attempt: Uuid, run: u32) -> Assignment {
         command: vec![PROGRAM.into()],
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         files: Vec::new(),
+        fresh: None,
         working_dir: None,
         code: None,
         limits: Limits::default(),

@@ -32,6 +32,9 @@ pub struct Assignment {
     /// Files to put into the work folder before the command starts, removed again when it has ended.
     #[serde(default)]
     pub files: Vec<File>,
+    /// A folder outside the work folder that is emptied first.
+    #[serde(default)]
+    pub fresh: Option<Fresh>,
     /// Where the command starts: a path inside the attempt's work folder, or an absolute one of this machine.
     #[serde(default)]
     pub working_dir: Option<PathBuf>,
@@ -65,6 +68,7 @@ impl fmt::Debug for Assignment {
             .field("arguments", &self.command.len().saturating_sub(1))
             .field("env", &names)
             .field("files", &self.files)
+            .field("fresh", &self.fresh)
             .field("working_dir", &self.working_dir)
             .field("code", &self.code)
             .field("limits", &self.limits)
@@ -91,6 +95,20 @@ impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "File({:?}, {} bytes, {:o})", self.path, self.content.len(), self.mode)
     }
+}
+
+/// A folder of the machine that all attempts of a task share, and that each of them finds as the first one did: what an earlier
+/// attempt left in it is gone before the command starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fresh {
+    /// The folder, an absolute path; made if it is not there.
+    pub folder: PathBuf,
+    /// What stays, by its name in the folder.
+    #[serde(default)]
+    pub keep: Vec<String>,
+    /// What is made in it: folders, by their paths inside.
+    #[serde(default)]
+    pub folders: Vec<PathBuf>,
 }
 
 /// What an attempt may use. What a machine can't enforce is told in [`Report::Started`].
@@ -278,6 +296,7 @@ mod tests {
             command: vec!["python".into(), "--password=hunter2".into()],
             env: vec![("TOKEN".into(), "hunter2".into())],
             files: vec![File { path: "secret/key".into(), content: b"hunter2\xff".to_vec(), mode: 0o400 }],
+            fresh: None,
             working_dir: None,
             code: Some("/archives/a.tar.gz".into()),
             limits: Limits { cpu_milli: Some(500), ..Limits::default() },

@@ -9,6 +9,7 @@
 //! killed takes the command with it.
 
 mod exec;
+mod fresh;
 pub(crate) mod log;
 mod run;
 mod supervise;

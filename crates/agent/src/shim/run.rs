@@ -15,6 +15,7 @@ use nix::sys::time::TimeVal;
 use rustix::process::{getpid, set_child_subreaper, setsid};
 
 use super::exec::{self, Stage};
+use super::fresh;
 use super::log::LogWriter;
 use super::supervise::{self, Held, Outcome};
 use super::unpack::{self, Bounds};
@@ -100,7 +101,8 @@ impl Shim {
     fn prepare(&mut self) -> Result<(), String> {
         let work = self.folder.work();
         make_folder(&work).map_err(|error| format!("work folder: {error}"))?;
-        let Assignment { code, files, limits, .. } = &self.assignment;
+        let Assignment { code, files, fresh, limits, .. } = &self.assignment;
+        fresh.as_ref().map_or(Ok(()), fresh::refresh)?;
         if let Some(archive) = code {
             let bounds = Bounds { bytes: limits.unpacked_bytes, entries: limits.unpacked_entries };
             unpack::unpack(archive, &work, bounds, &|| self.asked_to_stop())?;

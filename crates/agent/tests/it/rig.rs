@@ -94,6 +94,7 @@ pub(crate) fn command(command: &[&str]) -> Assignment {
         command: command.iter().map(|&argument| argument.to_owned()).collect(),
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         files: Vec::new(),
+        fresh: None,
         working_dir: None,
         code: None,
         limits: Limits::default(),

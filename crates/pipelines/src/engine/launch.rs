@@ -117,7 +117,7 @@ impl Launching {
             return Ok(self.ended(Outcome::Canceled));
         }
         let mut launch = launch;
-        if let Err(why) = outputs::prepare(step, std::mem::take(&mut launch.files)).await {
+        if let Err(why) = outputs::prepare(std::mem::take(&mut launch.files)).await {
             return Ok(self.failed(why));
         }
         let tracked = self.track().await;

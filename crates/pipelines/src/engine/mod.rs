@@ -14,7 +14,7 @@ mod status;
 mod supervisor;
 mod template;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::path::PathBuf;
 use std::sync::Arc;

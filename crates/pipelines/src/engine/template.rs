@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::command::Launch;
 use super::{PART_LABEL, RUN_LABEL, STEP, literal, owner};
 use crate::kinds;
+use crate::outputs;
 use crate::run::{Resources, Step};
 use crate::runs::RunRow;
 
@@ -79,6 +80,7 @@ pub(super) fn new_task(
         spec: Spec {
             work: Work::Pod(template),
             code: None,
+            fresh: Some(outputs::fresh(step)),
             timeout_ms: seconds.map(|seconds| seconds.saturating_mul(1_000)),
             grace_ms: GRACE_MS,
             retries: retries(step),

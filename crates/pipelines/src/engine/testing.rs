@@ -8,7 +8,7 @@ use crate::run::{Resources, RetryPolicy, Step};
 use crate::values::{Bindings, DeclaredOutputs};
 
 /// A step that asks for nothing.
-pub(super) fn step() -> Step {
+pub(crate) fn step() -> Step {
     Step {
         node: "root/task".into(),
         task: "task".to_owned(),

@@ -80,6 +80,7 @@ pub(super) fn new_task(recipe: &Recipe, key: &str, target: &str, build: &str) ->
         spec: Spec {
             work: Work::Pod(template),
             code: None,
+            fresh: None,
             timeout_ms: Some(LONGEST_MS),
             grace_ms: 10_000,
             retries: Retries { most_attempts: ATTEMPTS, initial_ms: 2_000, ..Retries::default() },

@@ -4,10 +4,12 @@
 
 mod digest;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use mcplane_scheduler::tasks::Fresh;
 
 use crate::run::Step;
 use crate::values::{Artifact, Bindings, DeclaredOutputs, local_path, read_outputs};
@@ -21,18 +23,23 @@ const MOST_PARAMETER: u64 = 8 << 20;
 /// Files of ours in a task's folder, beside what its program makes.
 pub(crate) const OWN: &str = ".mcplane";
 
-/// Makes the folders that a step's program takes for granted, and files that it is given.
-pub(crate) async fn prepare(step: &Step, files: Vec<(PathBuf, String)>) -> Result<(), String> {
+/// What each attempt of a step finds: folders for what it is to make, and nothing that an earlier attempt made. A retry that
+/// leaves out an output would otherwise succeed with the one of the attempt that failed.
+pub(crate) fn fresh(step: &Step) -> Fresh {
     let outputs = &step.outputs;
+    let root = local_path(&step.task_root).into_owned();
     let parameters = outputs.parameters.values().map(|output| output.path.clone());
     let artifacts = outputs.artifacts.values().map(|artifact| artifact.path().into_owned());
-    let paths: Vec<String> = parameters.chain(artifacts).chain([outputs.output_file.clone()]).collect();
+    let inside = |path: String| Some(Path::new(&path).parent()?.strip_prefix(&root).ok()?.to_owned());
+    let folders: BTreeSet<PathBuf> = parameters.chain(artifacts).filter_map(inside).collect();
+    let folders = folders.into_iter().filter(|folder| !folder.as_os_str().is_empty()).collect();
+    Fresh { folder: PathBuf::from(root), keep: vec![OWN.to_owned()], folders }
+}
+
+/// Writes the files that a step's program is given.
+pub(crate) async fn prepare(files: Vec<(PathBuf, String)>) -> Result<(), String> {
     blocking(move || {
         let failed = |path: &Path, error: std::io::Error| format!("{} can't be made: {error}", path.display());
-        for path in paths.iter().filter(|path| path.starts_with('/')) {
-            let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
-            std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-        }
         for (path, content) in files {
             // An attempt may be reading it: the content is the same for each.
             if path.exists() {
@@ -154,6 +161,22 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::{DeclaredOutput, ParameterType};
+
+    #[test]
+    fn attempts_share_a_folder_but_not_what_is_in_it() {
+        let mut step = crate::engine::testing::step();
+        let number = DeclaredOutput { parameter_type: ParameterType::NumberInteger, path: "/root/task/.parameters/n".to_owned() };
+        step.outputs.parameters.insert("n".to_owned(), number);
+        let model = Artifact { uri: "/root/task/model".to_owned(), ..Artifact::default() };
+        step.outputs.artifacts.insert("model".to_owned(), model);
+        let expected = Fresh {
+            folder: PathBuf::from("/root/task"),
+            keep: vec![OWN.to_owned()],
+            folders: vec![PathBuf::from(".parameters")],
+        };
+        assert_eq!(fresh(&step), expected);
+    }
 
     #[test]
     fn what_lies_elsewhere_is_brought() {

@@ -139,6 +139,7 @@ fn task(n: usize, due_at: Option<i64>) -> NewTask {
         spec: Spec {
             work: Work::Custom { executor: "noop".into(), payload: json!(n) },
             code: None,
+            fresh: None,
             timeout_ms: None,
             grace_ms: 1_000,
             retries: Retries::default(),

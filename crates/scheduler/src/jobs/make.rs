@@ -78,6 +78,7 @@ pub(super) fn new_task(job: &Job, pod: &NewPod) -> Result<(NewTask, String)> {
         owner: Some(owner(uid).into()),
         spec: Spec {
             code: None,
+            fresh: None,
             timeout_ms: seconds("activeDeadlineSeconds").map(|seconds| seconds.saturating_mul(1000)),
             grace_ms: seconds("terminationGracePeriodSeconds").unwrap_or(GRACE_SECONDS).saturating_mul(1000),
             retries: Retries { most_attempts: 1, ..Retries::default() },

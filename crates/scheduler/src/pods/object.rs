@@ -229,6 +229,7 @@ pub(super) mod tests {
             spec: Spec {
                 work: Work::Pod(template),
                 code: None,
+                fresh: None,
                 timeout_ms: None,
                 grace_ms: 30_000,
                 retries: Retries::default(),

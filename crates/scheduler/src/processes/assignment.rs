@@ -80,6 +80,7 @@ impl Inner {
             command: chosen.command.iter().map(|word| expand(word, &env)).collect(),
             env: last_of_each(env),
             files,
+            fresh: task.spec.fresh.clone(),
             working_dir: container.working_dir.as_deref().filter(|dir| !dir.is_empty()).map(PathBuf::from),
             code,
             limits: limits.map(read_limits).unwrap_or_default(),

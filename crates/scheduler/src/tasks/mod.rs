@@ -13,4 +13,4 @@ mod types;
 
 pub use service::MOST_AT_ONCE;
 pub use store::{AttemptOf, Filter};
-pub use types::{AGEING_STEP_MS, Concurrency, Demand, NewTask, Outcome, Retries, Spec, State, Task, Work, rank};
+pub use types::{AGEING_STEP_MS, Concurrency, Demand, Fresh, NewTask, Outcome, Retries, Spec, State, Task, Work, rank};

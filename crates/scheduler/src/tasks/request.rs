@@ -101,6 +101,7 @@ impl Asked {
         let demand = demand(&self.resources)?;
         let spec = Spec {
             code,
+            fresh: None,
             timeout_ms: self.timeout_ms,
             grace_ms: self.grace_ms.unwrap_or(GRACE_MS),
             retries,

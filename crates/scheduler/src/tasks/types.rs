@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use mcplane_agent::protocol::Fresh;
 use mcplane_apimachinery::names::NameRule;
 use mcplane_core::{Error, Result, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,9 @@ pub struct Spec {
     /// SHA-256 of the archive that the working directory is made of, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// The folder that the attempts share and each of them finds empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<Fresh>,
     /// Milliseconds that an attempt may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<i64>,

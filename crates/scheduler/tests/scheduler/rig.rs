@@ -216,6 +216,7 @@ pub(crate) fn task(name: &str, payload: Value) -> NewTask {
         spec: Spec {
             work: Work::Custom { executor: "test".into(), payload },
             code: None,
+            fresh: None,
             timeout_ms: None,
             grace_ms: 1_000,
             retries: Retries { most_attempts: 1, initial_ms: 10, factor: 2.0, max_ms: 50 },

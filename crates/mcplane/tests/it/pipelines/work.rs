@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{RUNS, begin, call, detail, ended, outputs, server, shell, steps};
 
-on_each_backend!(runs_are_objects, runs_are_ended, wrong_pipelines_are_refused);
+on_each_backend!(runs_are_objects, runs_are_ended, wrong_pipelines_are_refused, retries_begin_with_nothing);
 
 fn manifest(name: &str, spec: &Value) -> String {
     json!({"apiVersion": "mcplane.io/v1alpha1", "kind": "PipelineRun", "metadata": {"name": name}, "spec": spec})
@@ -112,6 +112,49 @@ fn wrong_pipelines_are_refused(backend: Backend) {
     begin(&server, "large", &json!({"pipelineSpec": shell("large", &[("a", &format!(": {large}"), &[])])}));
     let status = ended(&server, "large");
     assert!(status["stepStates"][0]["message"].as_str().unwrap().contains("hand it over in a file"), "{status}");
+}
+
+/// What a failed attempt wrote is gone before the next one starts: no output of the former is taken for one of the latter.
+fn retries_begin_with_nothing(backend: Backend) {
+    let server = server(backend);
+    let (first, found) = (server.scratch().join("first"), server.scratch().join("found"));
+    let script = |step: &str, then: &str| {
+        format!(
+            "n={{{{$.outputs.parameters['n'].output_file}}}}; model={{{{$.outputs.artifacts['model'].path}}}}
+             if mkdir {first}-{step}; then
+                 printf 1 > $n; mkdir $model; echo old > $model/weights; echo old > $model.partial
+                 echo '{{\"parameterValues\": {{\"n\": 1}}}}' > {{{{$.outputs.output_file}}}}
+                 exit 1
+             fi
+             ls -A $(dirname $model) $(dirname $n) > {found}-{step}
+             {then}",
+            first = first.display(),
+            found = found.display(),
+        )
+    };
+    let (writes, forgets) = (script("writes", "printf 2 > $n"), script("forgets", "true"));
+    let mut spec = shell("again", &[("writes", &writes, &[]), ("forgets", &forgets, &[])]);
+    for step in ["writes", "forgets"] {
+        spec["root"]["dag"]["tasks"][step]["retryPolicy"] = json!({"maxRetryCount": 1, "backoffDuration": "0s"});
+        spec["components"][format!("comp-{step}")]["outputDefinitions"] = json!({
+            "parameters": {"n": {"parameterType": "NUMBER_INTEGER"}},
+            "artifacts": {"model": {"artifactType": {"schemaTitle": "system.Model", "schemaVersion": "0.0.1"}}},
+        });
+    }
+    begin(&server, "again", &json!({"pipelineSpec": spec}));
+    let status = ended(&server, "again");
+    assert_eq!(status["state"], "FAILED", "{status}");
+    let detail = detail(&server, "again");
+    let [writes, forgets] = ["writes", "forgets"].map(|step| steps(&detail, step).next().unwrap());
+    assert_eq!((&writes["state"], &writes["outputs"]["parameters"]["n"]), (&json!("SUCCEEDED"), &json!(2)), "{detail}");
+    assert_eq!(writes["digests"].as_object().map(serde_json::Map::len).unwrap_or_default(), 0, "no model: {detail}");
+    assert_eq!(forgets["state"], "FAILED", "{detail}");
+    assert!(forgets["message"].as_str().unwrap().contains("the task wrote no value for it"), "{detail}");
+    for step in ["writes", "forgets"] {
+        let found = std::fs::read_to_string(format!("{}-{step}", found.display())).unwrap();
+        let files: Vec<&str> = found.lines().filter(|line| !line.is_empty() && !line.ends_with(':')).collect();
+        assert_eq!(files, [".parameters"], "{found}");
+    }
 }
 
 /// The unmodified SDK compiles a pipeline, whose steps are tracked.
