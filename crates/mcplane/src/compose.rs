@@ -275,6 +275,8 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
             .await?;
     if foundation.local_url.is_some() {
         let recorder = pipelines::Recorder::new(Arc::clone(&tracked), access.authorizer());
+        let metrics = pipelines::environments::Metrics::default();
+        foundation.metrics.register(|registry| metrics.register(registry));
         let parts = pipelines::engine::Parts {
             db: db.clone(),
             client: client.clone(),
@@ -282,6 +284,8 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
             recorder,
             images: scheduler::processes::Images(config.agent.images.clone()),
             data_dir: foundation.data_dir.path().to_owned(),
+            environments: config.agent.environments(),
+            metrics,
             node: Arc::clone(work.node()),
         };
         background.spawn(pipelines::engine::run(parts, stopping.clone()));

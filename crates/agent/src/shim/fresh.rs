@@ -41,9 +41,8 @@ fn empty(folder: &Path, keep: &[String]) -> Result<(), String> {
         let path = entry.path();
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.map_err(|error| {
-            format!("{}, which an earlier attempt left, can't be removed: {error}", path.display())
-        })?;
+        removed
+            .map_err(|error| format!("{}, which an earlier attempt left, can't be removed: {error}", path.display()))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mcplane_core::units::{ByteSize, HumanDuration};
+use mcplane_pipelines::environments::Limits;
 use mcplane_scheduler::processes::Image;
 use mcplane_scheduler::tasks::Demand;
 
@@ -19,6 +20,10 @@ section! {
         log_retention: HumanDuration = HumanDuration(Duration::from_secs(7 * 86_400)),
         /// What folders of attempts that ended may take together; the oldest go first.
         log_size: ByteSize = ByteSize(10 << 30),
+        /// How long a Python environment of pipelines is kept that no run uses.
+        environment_retention: HumanDuration = HumanDuration(Duration::from_secs(30 * 86_400)),
+        /// What Python environments of pipelines may take together; those used least recently go first, none that a run uses.
+        environment_size: ByteSize = ByteSize(20 << 30),
         section /// What this machine has to give.
         capacity: CapacityConfig,
     }
@@ -37,6 +42,11 @@ section! {
 }
 
 impl AgentConfig {
+    /// What environments of steps may cost.
+    pub fn environments(&self) -> Limits {
+        Limits { retention: self.environment_retention.0, size: self.environment_size.0 }
+    }
+
     pub(super) fn broken_rules(&self) -> Vec<String> {
         let cpu = self.capacity.cpu;
         let wrong = !(0.0..=1e6).contains(&cpu);

@@ -99,7 +99,7 @@ impl Launching {
                     if shared.environments.find(&recipe).is_none() {
                         self.wait("waits for its Python environment");
                     }
-                    let made = shared.environments.ready(&recipe, &run.namespace, &run.asked.trace);
+                    let made = shared.environments.ready(&recipe, &run.uid, &run.namespace, &run.asked.trace);
                     let Some(made) = self.stop.run_until_cancelled(made).await else {
                         return Ok(self.ended(Outcome::Canceled));
                     };

@@ -29,10 +29,11 @@ use mcplane_scheduler::jobs::Tasks;
 use mcplane_scheduler::processes::Images;
 use tokio_util::sync::CancellationToken;
 
-use crate::environments::{Environments, Pythons};
+use crate::environments::{Environments, Limits, Metrics, Pythons};
 use crate::kinds;
 use crate::records::Recorder;
 use crate::runs::service::Runs;
+use crate::runs::store;
 
 /// The label of pods that this crate makes: what they are for.
 pub(crate) const PART_LABEL: &str = "mcplane.io/pipelines";
@@ -50,6 +51,8 @@ const OWNER: &str = "pipelineruns.mcplane.io/";
 const LEASE: &str = "pipeline_engine";
 /// Who ends tasks for the run itself.
 const BY_THE_RUN: &str = "system:mcplane:pipelines";
+/// How often environments are looked through.
+const TIDY: Duration = Duration::from_secs(600);
 /// How long the engine rests after the store failed it.
 const REST: Duration = Duration::from_secs(1);
 
@@ -67,6 +70,10 @@ pub struct Parts {
     pub images: Images,
     /// Where runs leave what they make, and environments are.
     pub data_dir: PathBuf,
+    /// What environments may cost.
+    pub environments: Limits,
+    /// What is told of them.
+    pub metrics: Metrics,
     /// The name of this machine, the same after each start.
     pub node: Arc<str>,
 }
@@ -92,9 +99,9 @@ impl Shared {
 
 /// Drives runs until `stopping`; what runs on this machine goes on without it.
 pub async fn run(parts: Parts, stopping: CancellationToken) {
-    let Parts { db, client, tasks, recorder, images, data_dir, node } = parts;
+    let Parts { db, client, tasks, recorder, images, data_dir, environments, metrics, node } = parts;
     let shared = Arc::new(Shared {
-        environments: Environments::new(data_dir.join("environments"), Arc::clone(&tasks)),
+        environments: Environments::new(data_dir.join("environments"), Arc::clone(&tasks), environments, metrics),
         pythons: Pythons::default(),
         root: data_dir.join("pipelines"),
         db,
@@ -133,6 +140,18 @@ async fn lead(shared: &Arc<Shared>, node: &str, identity: &str) -> Result<()> {
     tokio::select! {
         outcome = renewing => outcome,
         () = supervisor::supervise(Arc::clone(shared), runs) => Ok(()),
+        () = tidy(shared) => Ok(()),
+    }
+}
+
+/// Removes environments that nobody needs, now and then.
+async fn tidy(shared: &Shared) {
+    loop {
+        let open = async || Ok(store::open(&shared.db).await?.into_iter().collect());
+        if let Err(error) = shared.environments.tidy(open).await {
+            tracing::warn!(%error, "environments could not be tidied; it will be tried again");
+        }
+        tokio::time::sleep(TIDY).await;
     }
 }
 

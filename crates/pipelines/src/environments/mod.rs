@@ -2,25 +2,31 @@
 //!
 //! An environment is known by a digest of what it is made of: the interpreter, the packages, and where they come from. It
 //! lies at `<data-dir>/environments/<digest>`, a link that appears when the environment is whole, so what is there can be
-//! used. It is made by a task, whose log people can read, and whoever needs it waits for that task.
+//! used. It is made by a task, whose log people can read, and whoever needs it waits for that task. Which are kept, `upkeep` says.
 
 mod build;
+mod metrics;
 mod python;
 mod script;
+mod upkeep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
-use mcplane_core::Result;
+use mcplane_core::{Error, Result};
 use mcplane_scheduler::jobs::Tasks;
 use mcplane_scheduler::tasks::{State, Task};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
+pub use metrics::Metrics;
 pub use python::{Python, Pythons};
 pub use script::{Function, Install};
+pub use upkeep::Limits;
+use upkeep::{Found, Shelf};
 
 /// What an environment is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,6 +60,12 @@ pub struct NotMade {
 pub struct Environments {
     folder: PathBuf,
     tasks: Arc<dyn Tasks>,
+    limits: Limits,
+    metrics: Metrics,
+    /// Held by whoever marks an environment as used, or drops one that is not.
+    shelf: tokio::sync::Mutex<()>,
+    /// Bytes of environments, which do not change.
+    sizes: Mutex<HashMap<String, u64>>,
     /// Environments that somebody makes or waits for.
     making: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Who waits for the end of which task.
@@ -67,9 +79,18 @@ impl std::fmt::Debug for Environments {
 }
 
 impl Environments {
-    /// Environments below a folder, made by tasks.
-    pub fn new(folder: PathBuf, tasks: Arc<dyn Tasks>) -> Self {
-        Self { folder, tasks, making: Mutex::default(), waiting: Mutex::default() }
+    /// Environments below a folder, made by tasks, and kept within limits.
+    pub fn new(folder: PathBuf, tasks: Arc<dyn Tasks>, limits: Limits, metrics: Metrics) -> Self {
+        Self {
+            folder,
+            tasks,
+            limits,
+            metrics,
+            shelf: tokio::sync::Mutex::default(),
+            sizes: Mutex::default(),
+            making: Mutex::default(),
+            waiting: Mutex::default(),
+        }
     }
 
     /// The environment of a recipe, if it is there.
@@ -78,13 +99,24 @@ impl Environments {
         is_whole(&target).then_some(target)
     }
 
-    /// The environment of a recipe, made now if it is not there; its task belongs to `namespace`.
+    /// The environment of a recipe for a run, which holds it until the run is over; made now if it is not there. Its task
+    /// belongs to `namespace`.
     ///
     /// # Errors
     /// When the task can't be made; inside, when it failed.
-    pub async fn ready(&self, recipe: &Recipe, namespace: &str, trace: &str) -> Result<Result<PathBuf, NotMade>> {
+    pub async fn ready(
+        &self,
+        recipe: &Recipe,
+        run: &str,
+        namespace: &str,
+        trace: &str,
+    ) -> Result<Result<PathBuf, NotMade>> {
         let key = recipe.key();
         let target = self.folder.join(&key);
+        let (marked, holder) = (key.clone(), run.to_owned());
+        let shelf = self.shelf.lock().await;
+        self.on_disk(move |shelf| shelf.mark(&marked, &holder)).await?;
+        drop(shelf);
         if is_whole(&target) {
             return Ok(Ok(target));
         }
@@ -108,11 +140,11 @@ impl Environments {
         if is_whole(target) {
             return Ok(Ok(target.to_owned()));
         }
-        let build = self.folder.join(".made").join(format!("{}-{}", &key[..16], uuid::Uuid::new_v4().simple()));
+        let build = self.folder.join(upkeep::MADE).join(format!("{}-{}", &key[..16], uuid::Uuid::new_v4().simple()));
         let new = build::new_task(recipe, key, &target.display().to_string(), &build.display().to_string());
         let submitted = self.tasks.submit(namespace, vec![new], trace).await?;
         let Some(task) = submitted.into_iter().next() else {
-            return Err(mcplane_core::Error::internal("a task that was made is not there"));
+            return Err(Error::internal("a task that was made is not there"));
         };
         let task = self.end_of(namespace, task).await?;
         if task.state == State::Succeeded && is_whole(target) {
@@ -132,7 +164,77 @@ impl Environments {
             lock(&self.waiting).remove(&task.id);
             return Ok(now);
         }
-        receiver.await.map_err(|_| mcplane_core::Error::internal("nobody listens to tasks any more"))
+        receiver.await.map_err(|_| Error::internal("nobody listens to tasks any more"))
+    }
+
+    /// Removes environments that nobody holds and that have no place any more; `open` tells the runs that have not ended.
+    ///
+    /// # Errors
+    /// Of the disk, or those of `open`.
+    pub async fn tidy(&self, open: impl AsyncFnOnce() -> Result<HashSet<String>>) -> Result<()> {
+        let now = SystemTime::now();
+        let (marked, keys) = self.on_disk(|shelf| Ok((shelf.marked()?, shelf.keys()?))).await?;
+        // Asked after the marks were read: a run that is not open now has marked its last.
+        let open = open().await?;
+        let over: Vec<_> = marked.into_iter().filter(|(_, run)| !open.contains(run)).collect();
+        let sizes = self.sizes(keys).await?;
+        let (limits, known) = (self.limits, sizes.clone());
+        let shelf = self.shelf.lock().await;
+        let dropping = move |shelf: &Shelf| {
+            over.iter().try_for_each(|(key, run)| shelf.unmark(key, run))?;
+            let condemned = upkeep::condemned(shelf.all(&known)?, limits, now);
+            condemned.iter().try_for_each(|one| shelf.drop_link(&one.key))?;
+            shelf.forget_missing()?;
+            Ok(condemned)
+        };
+        let dropped = self.on_disk(dropping).await?;
+        drop(shelf);
+        self.tell(&sizes, &dropped, now);
+        self.on_disk(move |shelf| shelf.clear(now)).await
+    }
+
+    /// Bytes of the environments that are there. Each is measured once.
+    async fn sizes(&self, keys: Vec<String>) -> Result<HashMap<String, u64>> {
+        let mut sizes = lock(&self.sizes).clone();
+        let sizes = self
+            .on_disk(move |shelf| {
+                sizes.retain(|key, _| keys.contains(key));
+                for key in keys {
+                    sizes.entry(key).or_insert_with_key(|key| shelf.bytes(key));
+                }
+                Ok(sizes)
+            })
+            .await?;
+        lock(&self.sizes).clone_from(&sizes);
+        Ok(sizes)
+    }
+
+    fn tell(&self, sizes: &HashMap<String, u64>, dropped: &[Found], now: SystemTime) {
+        for one in dropped {
+            let unused = now.duration_since(one.used_at).unwrap_or_default().as_secs();
+            tracing::info!(
+                environment = one.key,
+                bytes = one.bytes,
+                unused_seconds = unused,
+                "an environment is removed"
+            );
+            lock(&self.sizes).remove(&one.key);
+        }
+        let gone: u64 = dropped.iter().map(|one| one.bytes).sum();
+        let left = sizes.values().sum::<u64>().saturating_sub(gone);
+        self.metrics.removed.inc_by(dropped.len() as u64);
+        self.metrics.count.set(i64::try_from(sizes.len().saturating_sub(dropped.len())).unwrap_or(i64::MAX));
+        self.metrics.bytes.set(i64::try_from(left).unwrap_or(i64::MAX));
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shelf) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let shelf = Shelf { folder: self.folder.clone() };
+        let done = tokio::task::spawn_blocking(move || work(&shelf)).await.map_err(Error::internal)?;
+        let folder = self.folder.display();
+        done.map_err(|error| Error::Unavailable { message: format!("{folder} can't be used: {error}"), source: None })
     }
 
     /// A task has ended that may have made an environment.

@@ -166,7 +166,10 @@ mod tests {
     #[test]
     fn attempts_share_a_folder_but_not_what_is_in_it() {
         let mut step = crate::engine::testing::step();
-        let number = DeclaredOutput { parameter_type: ParameterType::NumberInteger, path: "/root/task/.parameters/n".to_owned() };
+        let number = DeclaredOutput {
+            parameter_type: ParameterType::NumberInteger,
+            path: "/root/task/.parameters/n".to_owned(),
+        };
         step.outputs.parameters.insert("n".to_owned(), number);
         let model = Artifact { uri: "/root/task/model".to_owned(), ..Artifact::default() };
         step.outputs.artifacts.insert("model".to_owned(), model);

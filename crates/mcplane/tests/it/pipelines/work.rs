@@ -149,7 +149,7 @@ fn retries_begin_with_nothing(backend: Backend) {
     assert_eq!((&writes["state"], &writes["outputs"]["parameters"]["n"]), (&json!("SUCCEEDED"), &json!(2)), "{detail}");
     assert_eq!(writes["digests"].as_object().map(serde_json::Map::len).unwrap_or_default(), 0, "no model: {detail}");
     assert_eq!(forgets["state"], "FAILED", "{detail}");
-    assert!(forgets["message"].as_str().unwrap().contains("the task wrote no value for it"), "{detail}");
+    assert!(forgets["error"].as_str().unwrap().contains("the task wrote no value for it"), "{detail}");
     for step in ["writes", "forgets"] {
         let found = std::fs::read_to_string(format!("{}-{step}", found.display())).unwrap();
         let files: Vec<&str> = found.lines().filter(|line| !line.is_empty() && !line.ends_with(':')).collect();
