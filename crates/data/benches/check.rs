@@ -156,7 +156,7 @@ fn write(file: &Path, bytes: u64) -> u64 {
         let (year, month) = (2013 + pick(12, 2), pick(20, 12) + 1);
         write!(line, ",{},{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:00Z,{origin},", pick(33, 4_999) + 1)
             .unwrap();
-        write!(line, "gate {} to stand {:x}\n", pick(45, 90), dice & 0xff_ffff).unwrap();
+        writeln!(line, "gate {} to stand {:x}", pick(45, 90), dice & 0xff_ffff).unwrap();
         out.write_all(&line).unwrap();
         written += line.len() as u64;
         row += 1;

@@ -140,7 +140,7 @@ async fn lead(shared: &Arc<Shared>, node: &str, identity: &str) -> Result<()> {
     tokio::select! {
         outcome = renewing => outcome,
         () = supervisor::supervise(Arc::clone(shared), runs) => Ok(()),
-        () = tidy(shared) => Ok(()),
+        () = Box::pin(tidy(shared)) => Ok(()),
     }
 }
 
