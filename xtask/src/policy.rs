@@ -136,8 +136,11 @@ pub(crate) const OUTSIDERS: &[Outsider] = &[
     },
     Outsider { name: "arrow-array", homes: &["mcplane-data"] },
     Outsider { name: "object_store", homes: &["mcplane-blobs"] },
+    Outsider { name: "datafusion", homes: &["mcplane-features"] },
     Outsider { name: "arrow", homes: &["mcplane-data", "mcplane-features"] },
     Outsider { name: "parquet", homes: &["mcplane-data", "mcplane-features"] },
+    // DataFusion brings it for names of time zones in queries; jiff is the time library of this project.
+    Outsider { name: "chrono-tz", homes: &[] },
     Outsider { name: "reqwest", homes: &["mcplane-blobs", "mcplane-egress"] },
     Outsider { name: "tower-http", homes: &["mcplane"] },
     Outsider { name: "hyper", homes: &["mcplane", "mcplane-delivery"] },
@@ -177,7 +180,6 @@ pub(crate) const BANNED: &[(&str, &str)] = &[
     ("aws-lc-rs", ONE_TLS),
     ("aws-lc-sys", ONE_TLS),
     ("serde_yaml", "unmaintained; serde_norway is the YAML of this project"),
-    ("chrono-tz", "jiff is the time library of this project"),
 ];
 
 const ONE_TLS: &str = "TLS is rustls on ring, so that a build needs no C toolchain of its own and no system library";
@@ -191,12 +193,16 @@ pub(crate) const DUPLICATES: &[(&str, &str)] = &[
     ("cpufeatures", OLD_CRYPTO),
     ("crypto-common", OLD_CRYPTO),
     ("digest", OLD_CRYPTO),
+    ("foldhash", DATAFUSION),
     ("getrandom", "ring is on 0.2, ahash on 0.3, everything else on 0.4"),
     ("hashbrown", "sqlx and kube-runtime are one version behind indexmap"),
     ("hkdf", OLD_CRYPTO),
     ("hmac", OLD_CRYPTO),
+    ("itertools", DATAFUSION),
     ("num-bigint", "der-parser, which nothing here turns on, is one version behind arrow"),
+    ("object_store", DATAFUSION),
     ("rand", OLD_CRYPTO),
+    ("rand_chacha", OLD_CRYPTO),
     ("rand_core", OLD_CRYPTO),
     ("sha2", OLD_CRYPTO),
     ("spin", "sqlx's flume is one version behind object_store's crc-fast; a lock of a few lines"),
@@ -208,6 +214,7 @@ pub(crate) const DUPLICATES: &[(&str, &str)] = &[
 ];
 
 const OLD_CRYPTO: &str = "jsonwebtoken and sqlx-core are one generation of the RustCrypto crates behind";
+const DATAFUSION: &str = "DataFusion is one version behind; its copy serves queries over files, in one leaf crate";
 const KUBE: &str = "kube and rcgen are ahead of jsonwebtoken, k8s-openapi and sqlx";
 
 /// No Rust file is longer.

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod join;
+#[cfg(feature = "sql")]
+pub mod materialize;
 pub mod records;
 pub mod scope;
 pub mod tables;

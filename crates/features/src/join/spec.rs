@@ -66,7 +66,8 @@ impl View {
         let name = table.name();
         let facts = table.metadata(FACTS_KEY).ok_or_else(|| {
             Error::bad_request(format!(
-                "{name}: the file does not say what its columns are: say which are entities and timestamp"
+                "{name}: the file does not say what its columns are, as those of `mcplane features materialize` do: say which are \
+                 entities and timestamp"
             ))
         })?;
         let facts = serde_json::from_str(facts).map_err(|error| {

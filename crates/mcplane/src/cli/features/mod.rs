@@ -2,6 +2,8 @@
 
 mod history;
 mod join;
+#[cfg(feature = "sql")]
+mod materialize;
 
 use clap::{Args, Subcommand};
 
@@ -10,13 +12,14 @@ use super::failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  mcplane apply -f weather.yaml         a FeatureView
+  mcplane apply -f weather.yaml                              a FeatureView
+  mcplane features materialize weather --output features/    its query over its files, to Parquet
   mcplane features join --events flights.csv --timestamp at --output training.parquet \\
-    --view weather.parquet,entities=origin,timestamp=time_hour,created=seen_at,ttl=3h
-  mcplane features history weather      who materialised it, when, and from what
+    --view features/weather.parquet                          each flight with the weather known by then
+  mcplane features history weather                           who materialised it, when, and from what
 ";
 
-/// Join features to events as of their time, and see who made them
+/// Make features from files, and join them to events as of their time
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -31,6 +34,8 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "sql")]
+    Materialize(materialize::Arguments),
     Join(join::Arguments),
     /// Show the last materialisations of a view
     History {
@@ -42,6 +47,8 @@ enum Command {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { command, namespace, connection } = arguments;
     match command {
+        #[cfg(feature = "sql")]
+        Command::Materialize(arguments) => materialize::run(arguments, namespace, &connection),
         Command::Join(arguments) => join::run(&arguments),
         Command::History { name } => super::wait_for(history::run(name, namespace, connection)),
     }
