@@ -22,9 +22,9 @@ use crate::tables::{ParquetOutput, Written};
 use crate::views::{FeatureViewSpec, Format};
 
 /// Bytes below which a query can't do its work.
-const LEAST_MEMORY: u64 = 32 << 20;
-/// Bytes that each part of a sort keeps for merging what it spilled.
-const SORT_RESERVATION: usize = 4 << 20;
+const LEAST_MEMORY: u64 = 64 << 20;
+/// Bytes of memory for each thread at least.
+const LEAST_SHARE: usize = 32 << 20;
 
 /// How to materialise.
 #[derive(Debug, Clone)]
@@ -95,11 +95,12 @@ fn context(options: &Options) -> Result<SessionContext> {
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
         .build_arc()
         .map_err(wrong("the query engine"))?;
-    // Each thread's sort needs its reservation twice at least.
-    let threads = options.threads.clamp(1, (memory / (4 * SORT_RESERVATION)).max(1));
+    let threads = options.threads.clamp(1, (memory / LEAST_SHARE).max(1));
+    // What a sort holds is merged before it spills, by keys that are whole rows here: merging takes somewhat more than holding.
+    let reservation = memory / threads / 5 * 3;
     let config = SessionConfig::new()
         .with_target_partitions(threads)
-        .with_sort_spill_reservation_bytes(SORT_RESERVATION)
+        .with_sort_spill_reservation_bytes(reservation)
         .with_information_schema(false);
     Ok(SessionContext::new_with_config_rt(config, runtime))
 }

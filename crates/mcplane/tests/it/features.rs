@@ -116,7 +116,8 @@ fn views_are_materialised(backend: Backend) {
     let alone = cli(&["features", "materialize", "-f", "weather.yaml", "-o", "alone.parquet"]).ok();
     assert!(alone.contains(digest) && !alone.contains("on record"), "{alone}");
 
-    std::fs::write(project.folder.join("weather.csv"), "origin,time_hour,seen_at\nJFK,never,2013-01-01T09:00:00Z\n").unwrap();
+    std::fs::write(project.folder.join("weather.csv"), "origin,time_hour,seen_at\nJFK,never,2013-01-01T09:00:00Z\n")
+        .unwrap();
     let failed = cli(&["features", "materialize", "weather", "-o", "features"]);
     assert!(failed.code == 1 && failed.stderr.contains("spec.sql: ") && failed.stderr.contains("temp"), "{failed}");
     assert!(cli(&["features", "history", "weather"]).ok().lines().count() == 2);
