@@ -1,6 +1,7 @@
 """Late flights: raw data, contract, features, training, gate; compiled by `python pipeline.py`."""
 
 import pathlib
+import sys
 
 from kfp import compiler, dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
@@ -33,7 +34,7 @@ mcplane features join --events "$2/departures.parquet" --timestamp time_hour --v
     return dsl.ContainerSpec(image="mcplane", command=["sh", "-euc", script, flights.path, weather.path, features.path])
 
 
-@dsl.component(packages_to_install=PACKAGES)
+@dsl.component(base_image="python:3.11", packages_to_install=PACKAGES)
 def train(features: Input[Dataset], model_name: str, held_out_from: str, iterations: int, seed: int,
           metrics: Output[Metrics], model: Output[Model], held_out: Output[Dataset]) -> str:
     """Fits a classifier to what happened before a time, and lets it and the serving model judge what came after."""
@@ -97,19 +98,19 @@ def judge(held_out: Input[Dataset], gate: str, model_name: str, version: str, ve
     """Says `pass` or `refuse`; the decision is kept, with its numbers."""
     script = """
 mkdir -p "$(dirname "$4")"
-code=0
-mcplane gate evaluate "$0" --gate "$1" --model "$2" --version "$3" || code=$?
-case $code in
-    0) printf pass > "$4" ;;
-    1) printf refuse > "$4" ;;
-    *) exit "$code" ;;
+told=$(mcplane gate evaluate "$0" --gate "$1" --model "$2" --version "$3") || true
+printf '%s\\n' "$told"
+case "$told" in
+    *": passed (decision "*) printf pass > "$4" ;;
+    *" (decision "*) printf refuse > "$4" ;;
+    *) exit 1 ;;
 esac
 """
     return dsl.ContainerSpec(
         image="mcplane", command=["sh", "-euc", script, held_out.path, gate, model_name, version, verdict])
 
 
-@dsl.component(packages_to_install=["mlflow-skinny==3.17.2"])
+@dsl.component(base_image="python:3.11", packages_to_install=["mlflow-skinny==3.17.2"])
 def promote(model_name: str, version: str):
     """Makes the version the champion."""
     from mlflow import MlflowClient
@@ -117,7 +118,7 @@ def promote(model_name: str, version: str):
     MlflowClient().set_registered_model_alias(model_name, "champion", version)
 
 
-@dsl.component
+@dsl.component(base_image="python:3.11")
 def alert(model_name: str, version: str):
     """Tells why nothing changed."""
     print(f"version {version} of {model_name} was not good enough; the champion stays")
@@ -148,4 +149,4 @@ def late_flights(flights: str, weather: str, held_out_from: str, model_name: str
 
 
 if __name__ == "__main__":
-    compiler.Compiler().compile(late_flights, str(HERE / "pipeline.yaml"))
+    compiler.Compiler().compile(late_flights, sys.argv[1] if len(sys.argv) > 1 else str(HERE / "pipeline.yaml"))
