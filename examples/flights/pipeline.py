@@ -8,7 +8,8 @@ from kfp.dsl import Dataset, Input, Metrics, Model, Output
 
 HERE = pathlib.Path(__file__).parent
 PACKAGES = ["mlflow-skinny==3.17.2", "numpy==2.4.6", "onnx==1.23.2", "onnxruntime==1.32.0", "pandas==3.1.1",
-            "pyarrow==25.0.1", "scikit-learn==1.9.1", "skl2onnx==1.20.0"]
+            # skl2onnx gives attributes as NumPy's numbers, which protobuf takes no more since 7.
+            "protobuf==6.33.6", "pyarrow==25.0.1", "scikit-learn==1.9.1", "skl2onnx==1.20.0"]
 
 
 @dsl.container_component

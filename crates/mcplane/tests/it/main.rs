@@ -9,6 +9,8 @@ mod crash;
 mod durability;
 mod faults;
 mod features;
+#[cfg(feature = "sql")]
+mod flights;
 mod guard;
 mod guarded;
 mod harness;

@@ -4,6 +4,8 @@ mod corpus;
 mod crash;
 mod work;
 
+pub(crate) use work::mlflow;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,7 +66,7 @@ fn is_final(state: &Value) -> bool {
 
 /// The status of a run once it has ended.
 #[track_caller]
-fn ended(server: &Server, name: &str) -> Value {
+pub(crate) fn ended(server: &Server, name: &str) -> Value {
     eventually(&format!("run {name} ends"), PATIENCE, || {
         let (_, run) = call(server, "GET", &format!("{RUNS}/{name}"), &Value::Null);
         if is_final(&run["status"]["state"]) {
@@ -76,12 +78,12 @@ fn ended(server: &Server, name: &str) -> Value {
 }
 
 /// All that is known of a run.
-fn detail(server: &Server, name: &str) -> Value {
+pub(crate) fn detail(server: &Server, name: &str) -> Value {
     call(server, "GET", &format!("{RUNS}/{name}/steps"), &Value::Null).1
 }
 
 /// What the steps of a task gave, in the order of their places.
-fn outputs(detail: &Value, task: &str) -> Vec<Value> {
+pub(crate) fn outputs(detail: &Value, task: &str) -> Vec<Value> {
     let mut found: Vec<(&str, Value)> = steps(detail, task)
         .filter(|step| step["state"] == "SUCCEEDED")
         .filter_map(|step| {
@@ -94,7 +96,7 @@ fn outputs(detail: &Value, task: &str) -> Vec<Value> {
     found.into_iter().map(|(_, value)| value).collect()
 }
 
-fn steps<'d>(detail: &'d Value, task: &'d str) -> impl Iterator<Item = &'d Value> {
+pub(crate) fn steps<'d>(detail: &'d Value, task: &'d str) -> impl Iterator<Item = &'d Value> {
     detail["steps"].as_array().into_iter().flatten().filter(move |step| step["task"] == task)
 }
 

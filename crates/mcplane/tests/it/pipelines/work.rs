@@ -220,7 +220,7 @@ def pipeline(rate: float = 0.1):
 compiler.Compiler().compile(pipeline, sys.argv[1])
 "#;
 
-fn mlflow(server: &Server, path: &str) -> Value {
+pub(crate) fn mlflow(server: &Server, path: &str) -> Value {
     call(server, "GET", &format!("/api/2.0/mlflow/{path}"), &Value::Null).1
 }
 
