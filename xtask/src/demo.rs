@@ -1,94 +1,68 @@
-//! The README's first command: builds mcplane, starts it, and drives it with kubectl as a newcomer would.
+//! The README's first command: builds mcplane and replays the year of flights of `examples/flights` against it.
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::{Fault, setup, shell};
 
-const READY_WITHIN: Duration = Duration::from_secs(20);
-
-/// Options: `--once` stops the server at the end; `--data-dir DIR` (default `mcplane-data`); `--listen ADDR:PORT`.
+/// Options: `--once` stops the server at the end; `--data-dir DIR` (default `mcplane-demo`); `--listen ADDR:PORT`; `--plan
+/// FILE` of something else than the year; `--debug` builds without optimisation.
 pub(crate) fn run(args: &[String]) -> Result<(), Fault> {
-    let value = |flag: &str, default: &str| {
-        let place = args.iter().position(|arg| arg == flag);
-        place.and_then(|place| args.get(place + 1)).map_or_else(|| default.to_owned(), Clone::clone)
-    };
-    let (data, listen) = (value("--data-dir", "mcplane-data"), value("--listen", "127.0.0.1:5080"));
-    let kubectl = setup::kubectl()?;
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    let value = |flag: &str| args.iter().position(|arg| arg == flag).and_then(|place| args.get(place + 1));
+    let data = value("--data-dir").map_or("mcplane-demo", String::as_str);
+    let listen = value("--listen").map_or("127.0.0.1:5080", String::as_str);
+    setup::python()?;
 
-    say("Building mcplane (a few minutes the first time)");
-    shell::run(&mut shell::cargo(&["build", "--release", "--package", "mcplane"]))?;
-    let binary = shell::target_dir()?.join("release/mcplane");
+    println!("Building mcplane (some minutes the first time)");
+    let profile = if has("--debug") { "dev" } else { "release" };
+    shell::run(&mut shell::cargo(&["build", "--profile", profile, "--package", "mcplane"]))?;
+    let folder = if has("--debug") { "debug" } else { "release" };
+    let binary = shell::target_dir()?.join(folder).join("mcplane");
 
-    say(&format!("Starting mcplane server --data-dir {data} --listen {listen}"));
-    let mut server = Server(
-        Command::new(binary)
-            .args(["server", "--data-dir", &data, "--listen", &listen])
-            .spawn()
-            .map_err(|error| format!("the server could not be started: {error}"))?,
-    );
-    let url = server.wait_until_ready(Path::new(&data))?;
-    tour(&kubectl, &url)?;
-    if args.iter().any(|arg| arg == "--once") {
-        return Ok(());
+    let example = shell::root().join("examples/flights");
+    let scratch = shell::target_dir()?.join("demo");
+    let python = environment(&example.join("requirements.txt"), &scratch)?;
+    let raw = scratch.join("raw");
+    if !raw.join("weather.csv").is_file() {
+        println!("Writing the raw data to {}", raw.display());
+        shell::run(Command::new(&python).arg(example.join("data.py")).arg(&raw))?;
     }
-    say(&format!(
-        "The server goes on until Ctrl-C. Try, in another terminal:\n    kubectl -s {url} get namespaces\n    kubectl -s {url} api-resources"
-    ));
-    server.0.wait().map(drop).map_err(|error| error.to_string())
+    let config = scratch.join("mcplane.yaml");
+    let venv = scratch.join("venv");
+    let text = format!("agent: {{images: {{\"python:3.11\": {{venv: {:?}}}}}}}\n", venv.display().to_string());
+    std::fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
+
+    let mut replay = Command::new(python);
+    replay.arg(example.join("replay")).arg("--binary").arg(binary).args(["--data", data, "--start"]);
+    replay.arg("--raw").arg(raw);
+    if let Some(plan) = value("--plan") {
+        replay.args(["--plan", plan]);
+    }
+    if !has("--once") {
+        replay.arg("--stay");
+    }
+    replay.args(["--", "--listen", listen, "--config"]).arg(config);
+    // In our place, so that Ctrl-C reaches it and it stops what it started.
+    Err(format!("the replay could not be started: {}", replay.exec()))
 }
 
-/// The mission's manifests, applied and looked at.
-fn tour(kubectl: &Path, url: &str) -> Result<(), Fault> {
-    let run = |line: &str| {
-        say(&format!("kubectl {line}"));
-        shell::run(Command::new(kubectl).args(["-s", url]).args(line.split(' ')).current_dir(shell::root()))
-    };
-    run("apply -f examples/manifests/namespace.yaml")?;
-    for name in ["resource_quota", "virtual_service_canary", "virtual_service_full"] {
-        run(&format!("apply -n development -f examples/manifests/{name}.yaml"))?;
+/// A Python with the example's packages, made once.
+fn environment(requirements: &Path, scratch: &Path) -> Result<PathBuf, Fault> {
+    let (venv, made) = (scratch.join("venv"), scratch.join("requirements.txt"));
+    let python = venv.join("bin/python");
+    let fault = |error: std::io::Error| error.to_string();
+    let wanted = std::fs::read(requirements).map_err(fault)?;
+    if std::fs::read(&made).is_ok_and(|has| has == wanted) {
+        return Ok(python);
     }
-    run("get -n development resourcequotas,virtualservices")?;
-    // The canary grows: the weights change while everything runs.
-    let patch = r#"[{"op":"replace","path":"/spec/http/0/route/0/weight","value":50},{"op":"replace","path":"/spec/http/0/route/1/weight","value":50}]"#;
-    run(&format!("patch -n development virtualservice user-service --type=json -p {patch}"))?;
-    run("get -n development virtualservice user-service -o yaml")
-}
-
-fn say(text: &str) {
-    let mut out = std::io::stdout();
-    // A closed terminal is no reason to fail.
-    let _ = writeln!(out, "\n==> {text}");
-}
-
-struct Server(Child);
-
-impl Server {
-    fn wait_until_ready(&mut self, data: &Path) -> Result<String, Fault> {
-        let start = Instant::now();
-        while start.elapsed() < READY_WITHIN {
-            if let Some(code) = self.0.try_wait().map_err(|error| error.to_string())? {
-                return Err(format!("the server ended with {code}"));
-            }
-            let told = std::fs::read_to_string(data.join("server.json")).ok();
-            let told: Option<serde_json::Value> = told.and_then(|text| serde_json::from_str(&text).ok());
-            if let Some(told) = told.filter(|told| told["pid"] == self.0.id())
-                && let Some(url) = told["url"].as_str()
-            {
-                return Ok(url.to_owned());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Err(format!("the server was not ready within {READY_WITHIN:?}"))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // SIGTERM, so that it closes its store; it is gone already after a Ctrl-C, which reaches it as well.
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
-    }
+    println!("Installing the example's Python packages (a minute, once)");
+    std::fs::create_dir_all(scratch).map_err(fault)?;
+    shell::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+    let install =
+        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "-r"];
+    shell::run(Command::new(&python).args(install).arg(requirements))?;
+    std::fs::write(&made, wanted).map_err(fault)?;
+    Ok(python)
 }

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  demo     starts a server and applies the mission's manifests with kubectl (--once stops it then)
+  demo     starts a server and replays a year of flights: models are trained, judged, rolled out, watched, replaced
+           (--once ends afterwards; --data-dir, --listen)
   ci       everything a change must pass: setup, fmt, clippy, rules, doc, test; prints the minutes of each
   setup    installs what the tests need beside Rust (PostgreSQL, kubectl, Python, strace), or says what is missing
   rules    layers between crates, licences, banned and doubled dependencies, file lengths, words

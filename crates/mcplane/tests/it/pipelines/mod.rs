@@ -39,7 +39,7 @@ fn compiled(name: &str) -> String {
 }
 
 /// A request with a JSON body; status and answer.
-fn call(server: &Server, method: &str, path: &str, body: &Value) -> (u16, Value) {
+pub(crate) fn call(server: &Server, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let text = if body.is_null() { String::new() } else { body.to_string() };
     let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let head = format!(
