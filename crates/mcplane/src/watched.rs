@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use mcplane_core::{Authorizer, Context, Error, Result, authz};
 use mcplane_db::Db;
 use mcplane_delivery::gateway::{Answered, Observe};
-use mcplane_delivery::monitors::{self, Monitors, Profiles};
+use mcplane_delivery::monitors::{self, Models, Monitors, Served};
 use mcplane_delivery::rollouts::service::Rollouts;
 use mcplane_delivery::rollouts::{Holds, controller};
 use mcplane_delivery::{http, routes};
@@ -16,6 +16,7 @@ use mcplane_monitoring::profiles::Profile;
 use mcplane_monitoring::records::RecorderConfig;
 use mcplane_monitoring::windows::{Observed, Predicted};
 use mcplane_objects::controllers::Content;
+use mcplane_serving::services::Revisions;
 use mcplane_serving::tensor::{Data, Tensor};
 use mcplane_serving::{Made, Predictions};
 use mcplane_tracking::{MODEL_VERSIONS, Tracking};
@@ -60,9 +61,9 @@ impl Watched {
         let opened = tokio::task::spawn_blocking(move || Hub::open(&folder, RecorderConfig::default(), clock));
         let hub = Arc::new(opened.await.map_err(Error::internal)?.map_err(Error::internal)?);
         let egress = Egress::new(foundation.config.tracking.webhook_policy()?, Limits::default());
-        let profiles = Arc::new(TrainingData { tracking, authorizer });
+        let models = Arc::new(Registry { tracking, authorizer, revisions: Revisions::new(db) });
         let url = foundation.local_url.clone().unwrap_or_default();
-        let monitors = Monitors::start(db, Arc::clone(&hub), Arc::clone(&node), egress, profiles, url).await?;
+        let monitors = Monitors::start(db, Arc::clone(&hub), Arc::clone(&node), egress, models, url).await?;
         let rollouts = Rollouts::new(db, Arc::clone(&hub), node);
         Ok(Self { hub, rollouts: Arc::new(rollouts), monitors: Arc::new(monitors) })
     }
@@ -108,14 +109,15 @@ impl Content for Watched {
     }
 }
 
-/// The profiles that lie beside models.
+/// What the registry and the services know of models.
 #[derive(Debug)]
-struct TrainingData {
+struct Registry {
     tracking: Arc<Tracking>,
     authorizer: Arc<dyn Authorizer>,
+    revisions: Revisions,
 }
 
-impl TrainingData {
+impl Registry {
     async fn read(&self, namespace: &str, model: &str, version: &str) -> Result<Option<Profile>> {
         let context = Arc::new(Context::system("monitors"));
         let grant = authz::authorize(&*self.authorizer, &context, MODEL_VERSIONS.attributes("get", namespace))?;
@@ -127,13 +129,27 @@ impl TrainingData {
     }
 }
 
-impl Profiles for TrainingData {
+impl Models for Registry {
     fn profile<'a>(&'a self, namespace: &'a str, model: &'a str, version: &'a str) -> BoxFuture<'a, Option<Profile>> {
         Box::pin(async move {
             self.read(namespace, model, version).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, model, version, "the profile of the training data can't be read");
                 None
             })
+        })
+    }
+
+    fn served(&self, revision: u64) -> BoxFuture<'_, Result<Option<Served>>> {
+        Box::pin(async move {
+            let found = self.revisions.by_no(revision).await?;
+            Ok(found.map(|revision| Served {
+                revision: revision.name(),
+                namespace: revision.namespace,
+                service: revision.service,
+                model: revision.model,
+                version: revision.version,
+                digest: revision.digest,
+            }))
         })
     }
 }

@@ -12,9 +12,15 @@ import shutil
 import sys
 
 import yaml
+from delivery import deploy, gone_out, override
+from loop import Loop
+from months import replay, watch
 from server import Malfunction, Server
-from stages import Loop
 from timeline import Timeline
+from traffic import Traffic
+from training import stopped_by_contract, train
+
+OBJECTS = ["contract-flights", "contract-weather", "view-departures", "view-weather", "gate", "monitor"]
 
 
 def main() -> int:
@@ -37,7 +43,7 @@ def main() -> int:
             server.start(given.server)
         (given.data / "replay").mkdir(exist_ok=True)
         timeline = Timeline(given.data / "replay" / "timeline.json")
-        loop = Loop(server, timeline, yaml.safe_load(given.plan.read_text()), given.plan.parent, given.raw)
+        loop = Loop(server, timeline, yaml.safe_load(given.plan.read_text()), given.plan.parent, given.raw.resolve())
         live(loop)
         timeline.show()
         further(server, timeline)
@@ -60,40 +66,38 @@ def main() -> int:
 def live(loop: Loop) -> None:
     """The year."""
     plan = loop.plan
-    loop.declare()
-    version = loop.train("train", plan["train"]["months"], plan["train"]["heldOut"])
-    if version is None:
+    loop.declare("declare", OBJECTS)
+    if not train(loop, "train", plan["train"]["months"], plan["train"]["heldOut"]):
         raise Malfunction("the first model did not pass the gate")
-    loop.deploy("deploy", version)
-    going = None
+    deploy(loop, "deploy", loop.timeline.row("train")["version"], first=True)
+    traffic, going = Traffic(loop.server, plan), None
     for month in plan["replay"]["months"]:
-        name = f"2013-{month:02}"
-        loop.replay(f"{name} replay", month)
-        if going and loop.rolled_out(*going):
+        name, last = f"2013-{month:02}", month == plan["replay"]["months"][-1]
+        replay(loop, traffic, f"{name} replay", month)
+        if going and gone_out(loop, *going, last):
             going = None
-        alert = loop.watch(f"{name} monitor")
-        seen = [*plan["train"]["months"], *range(plan["replay"]["months"][0], month + 1)]
-        if month == plan["badData"]["month"]:
-            loop.stopped_by_contract(f"{name} contract", seen, month, plan["badData"]["airport"])
-        if month in plan["retrain"]["after"] and alert:
-            version = loop.train(f"{name} retrain", seen, month)
-            if version is not None:
-                loop.deploy(f"{name} deploy", version)
-                going = (f"{name} canary", loop.timeline.row(f"{name} deploy")["revision"])
-        if month == plan["weak"]["after"]:
-            going = weak(loop, name, seen, month)
-    loop.traffic.pool.shutdown()
+        alert = watch(loop, f"{name} monitor", loop.timeline.row(f"{name} replay")["serving"])
+        going = month_end(loop, name, month, alert) or going
+    traffic.close()
 
 
-def weak(loop: Loop, name: str, seen: list, month: int) -> tuple:
-    """A model that knows little goes out against the gate's word."""
-    plan = loop.plan["weak"]
-    if loop.train(f"{name} weak", seen, month, iterations=plan["iterations"]) is not None:
-        raise Malfunction("the gate passed a model of two trees")
-    row = loop.timeline.row(f"{name} weak")
-    loop.override(f"{name} override", row["decision"], plan["reason"])
-    loop.deploy(f"{name} weak deploy", row["version"])
-    return f"{name} weak canary", loop.timeline.row(f"{name} weak deploy")["revision"]
+def month_end(loop: Loop, name: str, month: int, alert: bool) -> tuple | None:
+    """What the plan has for the end of a month; gives the revision that goes out then."""
+    plan = loop.plan
+    seen = [*plan["train"]["months"], *range(plan["replay"]["months"][0], month + 1)]
+    if month == plan["badData"]["month"]:
+        stopped_by_contract(loop, f"{name} contract", seen, month, plan["badData"]["airport"])
+    if month in plan["retrain"]["after"] and alert and train(loop, f"{name} retrain", seen, month):
+        deploy(loop, f"{name} deploy", loop.timeline.row(f"{name} retrain")["version"])
+        return f"{name} canary", loop.timeline.row(f"{name} deploy")["revision"]
+    if month == plan["weak"]["after"]:
+        if train(loop, f"{name} weak", seen, month, iterations=plan["weak"]["iterations"]):
+            raise Malfunction("the gate passed a model that knows nothing")
+        row = loop.timeline.row(f"{name} weak")
+        override(loop, f"{name} override", row["decision"], plan["weak"]["reason"])
+        deploy(loop, f"{name} weak deploy", row["version"])
+        return f"{name} weak canary", loop.timeline.row(f"{name} weak deploy")["revision"]
+    return None
 
 
 def further(server: Server, timeline: Timeline) -> None:

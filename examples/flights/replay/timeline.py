@@ -18,8 +18,8 @@ class Timeline:
     def row(self, stage: str) -> dict | None:
         return next((row for row in self.rows if row["stage"] == stage), None)
 
-    def add(self, stage: str, told: str, evidence: list, **facts) -> dict:
-        """`evidence` is (path, place in the answer, what is there)."""
+    def add(self, stage: str, told: str, evidence: list, details=(), **facts) -> None:
+        """`evidence` is (path, place in the answer, what is there); `details` are lines that are told as it happens."""
         shown = [{"get": path, "at": at, "is": value} for path, at, value in evidence]
         row = {"stage": stage, "told": told, "evidence": shown, **facts}
         self.rows.append(row)
@@ -30,7 +30,8 @@ class Timeline:
             os.fsync(file.fileno())
         os.replace(temporary, self.path)
         self.say(f"✓ {stage}: {told}")
-        return row
+        for line in details:
+            print(f"       {line}", flush=True)
 
     def say(self, text: str) -> None:
         """A line with the time since the start."""
@@ -49,6 +50,9 @@ class Timeline:
         print("\nTimeline, and where each row is found again (GET)")
         for row in self.rows:
             print(f"  {row['stage']:<{width}}  {row['told']}")
-            for path in dict.fromkeys(one["get"] for one in row["evidence"]):
+            paths = list(dict.fromkeys(one["get"] for one in row["evidence"]))
+            if len(paths) > 2:
+                paths = [f"{paths[0]} and {len(paths) - 1} like it"]
+            for path in paths:
                 print(f"  {'':<{width}}    {path}")
         sys.stdout.flush()

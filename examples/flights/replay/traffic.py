@@ -7,6 +7,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
+from loop import DELIVERY
 from server import PATIENCE, Malfunction, Server
 
 # Flights that are asked about before time goes on.
@@ -21,7 +22,6 @@ class Caller:
     def __init__(self, server: Server, model: str):
         self.server, self.path = server, f"/v2/models/{model}/infer"
         self.connection = None
-        self.failed = 0
 
     def ask(self, features: list) -> tuple:
         """Id, revision and class of a prediction."""
@@ -43,7 +43,6 @@ class Caller:
                     raise Malfunction(f"{self.path}: {answer.status} {told.decode(errors='replace')}")
             except (OSError, http.client.HTTPException):
                 self.connection = None
-            self.failed += 1
             if time.monotonic() > until:
                 raise Malfunction(f"{self.path} does not answer")
             time.sleep(0.1)
@@ -52,12 +51,14 @@ class Caller:
 class Traffic:
     """Flights that leave, and land some hours later."""
 
-    def __init__(self, server: Server, model: str, callers: int, delay: float):
-        self.server, self.delay = server, delay
-        self.callers = [Caller(server, model) for _ in range(callers)]
+    def __init__(self, server: Server, plan: dict):
+        self.server, callers = server, plan["replay"]["callers"]
+        self.delay = float(plan["labels"]["delay"].removesuffix("h")) * 3600
+        self.callers = [Caller(server, plan["model"]) for _ in range(callers)]
         self.pool = ThreadPoolExecutor(callers)
         self.waiting = deque()
-        self.unknown = 0
+        self.labelled = None
+        """The newest prediction whose label is known."""
 
     def leave(self, flights: list) -> list:
         """Asks about each flight; gives what was predicted, in order."""
@@ -75,5 +76,8 @@ class Traffic:
             due.append(self.waiting.popleft())
         for at in range(0, len(due), LABELS):
             labels = [{"id": name, "value": late} for _, name, late in due[at:at + LABELS]]
-            told = self.server.call("POST", "/delivery/v1/namespaces/default/labels", {"labels": labels})
-            self.unknown += sum(label["outcome"] == "unknown" for label in told["labels"])
+            self.server.call("POST", f"{DELIVERY}/labels", {"labels": labels})
+            self.labelled = labels[-1]["id"]
+
+    def close(self) -> None:
+        self.pool.shutdown()

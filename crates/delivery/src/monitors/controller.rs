@@ -300,7 +300,7 @@ impl Controller {
         if known.is_none() || (known == Some(Reference::FirstWindow) && model.is_some()) {
             let (name, version) = model.map_or(("", ""), |(name, version)| (name.as_str(), version.as_str()));
             let asked = !name.is_empty() && !version.is_empty();
-            let profile = if asked { self.monitors.profiles.profile(namespace, name, version).await } else { None };
+            let profile = if asked { self.monitors.models.profile(namespace, name, version).await } else { None };
             if let Some(profile) = profile {
                 hub.refer(&key.host, &key.subset, &profile);
                 self.references.insert(key.clone(), Reference::Training);

@@ -9,6 +9,7 @@ use mcplane_monitoring::windows::Predicted;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::service::Known;
 use crate::http::{Admitted, Answer, Body, Paths, reply};
 use crate::scope::{LABELS, PREDICTIONS};
 
@@ -76,13 +77,14 @@ async fn label(Admitted { delivery, grant }: Admitted, Body(labels): Body<Labels
 
 async fn prediction(Admitted { delivery, grant }: Admitted, Path((_, id)): Path<(String, String)>) -> Answer {
     let id: PredictionId = id.parse().map_err(|wrong| Error::bad_request(format!("id: {wrong}")))?;
-    let recorded = delivery.monitors.prediction(&grant, id).await?;
+    let Known { served, found } = delivery.monitors.prediction(&grant, id).await?;
     let text = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap_or_default();
-    let labels = recorded.found.labels.iter().map(|label| json!({"value": text(&label.body), "at": rfc3339(label.at)}));
-    let body = recorded.found.prediction.as_ref().map(|record| text(&record.body)).unwrap_or_default();
+    let labels = found.labels.iter().map(|label| json!({"value": text(&label.body), "at": rfc3339(label.at)}));
+    let body = found.prediction.as_ref().map(|record| text(&record.body)).unwrap_or_default();
     reply(&json!({
-        "id": id.to_string(), "at": rfc3339(id.at()), "revision": id.revision(), "host": recorded.host,
-        "version": recorded.subset, "features": body["features"], "predicted": body["predicted"],
+        "id": id.to_string(), "at": rfc3339(id.at()), "service": served.service, "version": served.revision,
+        "model": served.model, "modelVersion": served.version, "digest": served.digest,
+        "recorded": found.prediction.is_some(), "features": body["features"], "predicted": body["predicted"],
         "labels": labels.collect::<Vec<Value>>(),
     }))
 }

@@ -20,5 +20,5 @@ mod store;
 
 pub use evaluate::{Seen, Shown, Watches, evaluate};
 pub use kind::Monitor;
-pub use service::{Monitors, Profiles};
+pub use service::{Models, Monitors, Served};
 pub use spec::{Bands, Format, MonitorSpec, Receiver, Windows};

@@ -16,10 +16,29 @@ use tokio::sync::oneshot;
 use super::store;
 use crate::scope::namespace;
 
-/// Who has the profiles of training data.
-pub trait Profiles: Send + Sync + std::fmt::Debug {
-    /// The profile that lies beside a version of a model, if one does.
+/// Who knows the models behind predictions.
+pub trait Models: Send + Sync + std::fmt::Debug {
+    /// The profile of training data that lies beside a version of a model, if one does.
     fn profile<'a>(&'a self, namespace: &'a str, model: &'a str, version: &'a str) -> BoxFuture<'a, Option<Profile>>;
+    /// What a revision serves or served, by the number that identifiers of predictions hold.
+    fn served(&self, revision: u64) -> BoxFuture<'_, Result<Option<Served>>>;
+}
+
+/// What a revision of a service serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// Where the service is.
+    pub namespace: String,
+    /// Its name.
+    pub service: String,
+    /// The revision's name.
+    pub revision: String,
+    /// The model in the registry.
+    pub model: String,
+    /// The number of its version.
+    pub version: i64,
+    /// SHA-256 of the version's content.
+    pub digest: String,
 }
 
 /// Monitors, and what they are told.
@@ -30,19 +49,17 @@ pub struct Monitors {
     /// The name of this server.
     pub(super) server: Arc<str>,
     pub(super) egress: Egress,
-    pub(super) profiles: Arc<dyn Profiles>,
+    pub(super) models: Arc<dyn Models>,
     /// Where this server is, for those who are told.
     pub(super) url: String,
 }
 
-/// What is on disk of a prediction.
+/// What is known of a prediction.
 #[derive(Debug)]
-pub struct Recorded {
-    /// `NAME.NAMESPACE`.
-    pub host: String,
-    /// The version.
-    pub subset: String,
-    /// What it was, and what was true.
+pub struct Known {
+    /// What made it, which its identifier tells.
+    pub served: Served,
+    /// What it was, and what was true; nothing when the records are gone.
     pub found: records::Found,
 }
 
@@ -53,7 +70,7 @@ impl Monitors {
         hub: Arc<Hub>,
         server: Arc<str>,
         egress: Egress,
-        profiles: Arc<dyn Profiles>,
+        models: Arc<dyn Models>,
         url: String,
     ) -> Result<Self> {
         for kept in store::windows(db, &server).await? {
@@ -62,7 +79,7 @@ impl Monitors {
         for (key, profile) in store::references(db, &server).await? {
             hub.refer(&key.host, &key.subset, &profile);
         }
-        Ok(Self { db: db.clone(), hub, server, egress, profiles, url })
+        Ok(Self { db: db.clone(), hub, server, egress, models, url })
     }
 
     /// The windows.
@@ -94,22 +111,18 @@ impl Monitors {
         Ok(labels.into_iter().map(|labelling| self.hub.join(namespace, labelling)).collect())
     }
 
-    /// What is on disk of a prediction of the grant's namespace.
+    /// What is known of a prediction of the grant's namespace. What made it is known as long as the namespace is there; the
+    /// rest, as long as the records are.
     ///
     /// # Errors
-    /// `Missing` when it was never made there, or its record is gone.
-    pub async fn prediction(&self, grant: &Grant, id: PredictionId) -> Result<Recorded> {
+    /// `Missing` when no revision of the namespace makes such predictions.
+    pub async fn prediction(&self, grant: &Grant, id: PredictionId) -> Result<Known> {
+        let own = namespace(grant)?;
+        let served = self.models.served(id.revision()).await?.filter(|served| served.namespace == own);
+        let served = served.ok_or_else(|| Error::Missing(format!("nothing here made prediction {id}")))?;
         let hub = Arc::clone(&self.hub);
         let found = tokio::task::spawn_blocking(move || hub.find(id)).await.map_err(Error::internal)?;
-        let found = found.map_err(Error::internal)?;
-        let missing = || Error::Missing(format!("no record of prediction {id} is left"));
-        let body = &found.prediction.as_ref().ok_or_else(missing)?.body;
-        let prediction: mcplane_monitoring::live::Prediction = serde_json::from_slice(body).map_err(|_| missing())?;
-        let own = prediction.host.split_once('.').is_some_and(|(_, of)| Ok(of) == namespace(grant).map_err(drop));
-        if !own {
-            return Err(missing());
-        }
-        Ok(Recorded { host: prediction.host, subset: prediction.subset, found })
+        Ok(Known { served, found: found.map_err(Error::internal)? })
     }
 
     /// Forgets what a namespace had.

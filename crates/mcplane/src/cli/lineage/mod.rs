@@ -1,14 +1,16 @@
 //! `mcplane lineage`.
 
+mod prediction;
+
 use std::collections::{HashMap, HashSet};
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::connection::{ConnectionArgs, encode, query};
-use super::failure::Failure;
-use super::output::{complain, print};
+use crate::cli::connection::{ConnectionArgs, encode, query};
+use crate::cli::failure::Failure;
+use crate::cli::output::{complain, print};
 
 const EXAMPLES: &str = "\
 A NODE is one of:
@@ -19,6 +21,7 @@ A NODE is one of:
   dataset:s3://bucket/key     a place that other systems read and write
   dataset:file:///PATH@sha256:DIGEST   a file as pipelines, feature views and checks of contracts know it
   job:NAMESPACE/NAME          a job of another system, or one's own, such as job:mcplane:default/datacontract/flights
+  prediction:ID               an answer of a service, by its x-mcplane-prediction-id: only what it was made from
 
 Examples:
   mcplane lineage modelversion:fraud/3 --upstream       the code and data that it was made from
@@ -29,7 +32,7 @@ Examples:
 /// Show what something was made from, and what was made from it
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Arguments {
+pub(in crate::cli) struct Arguments {
     /// Where to start, as kind:name
     node: String,
     /// Only what it was made from
@@ -83,9 +86,12 @@ struct Edge {
     context: String,
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(in crate::cli) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let connection = arguments.connection.connect().await?;
     let namespace = arguments.namespace.as_deref().unwrap_or(&connection.namespace);
+    if let Some(id) = arguments.node.strip_prefix("prediction:") {
+        return prediction::run(&connection, namespace, id, arguments.depth, arguments.output).await;
+    }
     let direction = match (arguments.upstream, arguments.downstream) {
         (true, _) => "upstream",
         (_, true) => "downstream",

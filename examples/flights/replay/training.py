@@ -1,0 +1,76 @@
+"""Runs of the pipeline: what is trained, what the gate says of it, and what is stopped before."""
+
+import time
+
+import flights
+from loop import DATA, KINDS, Loop
+from server import Malfunction
+
+
+def train(loop: Loop, stage: str, months: list, held_out: int, **parameters) -> bool:
+    """Trains on months and has the last one judge; tells whether the gate passed the version."""
+    if loop.timeline.begin(stage):
+        name = stage.replace(" ", "-")
+        run = to_the_end(loop, name, months, held_out, **parameters)
+        if run["state"] != "SUCCEEDED":
+            raise Malfunction(f"run {name} ended {run['state']}:\n{loop.server.mcplane('pipeline', 'logs', name)[-3000:]}")
+        found = loop.server.get(f"{DATA}/decisions?model={loop.plan['model']}&version={run['version']}")["decisions"]
+        if not found:
+            raise Malfunction(f"no gate decided on version {run['version']}")
+        decision = found[0]
+        reasons = [reason.partition(": ")[2] for reason in decision["reasons"]]
+        told = f"version {run['version']}, of {len(months)} months: {decision['verdict']}; {reasons[-1]}"
+        evidence = [(run["path"], "/status/state", run["state"]),
+                    (f"{DATA}/decisions/{decision['id']}", "/verdict", decision["verdict"])]
+        loop.timeline.add(stage, told, evidence, version=run["version"], decision=decision["id"],
+                          passed=decision["verdict"] == "Pass")
+    return loop.timeline.row(stage)["passed"]
+
+
+def stopped_by_contract(loop: Loop, stage: str, months: list, held_out: int, airport: str) -> None:
+    """A delivery with a fault in it: training must not begin."""
+    if not loop.timeline.begin(stage):
+        return
+    run = to_the_end(loop, stage.replace(" ", "-"), months, held_out, planted=airport)
+    if run["state"] != "FAILED" or "check-contract" not in run["failed"] or run["version"]:
+        raise Malfunction(f"the contract should have stopped the run: {run}")
+    report = loop.server.get(f"{DATA}/reports?contract=flights&limit=1")["reports"][0]
+    told = f"airport {airport} in one row of sha256 {report['sha256'][:12]}…: nothing was trained"
+    evidence = [(run["path"], "/status/state", run["state"]),
+                (f"{DATA}/reports/{report['id']}", "/sha256", report["sha256"]),
+                (f"{DATA}/reports/{report['id']}", "/outcome", report["outcome"])]
+    loop.timeline.add(stage, told, evidence)
+
+
+def to_the_end(loop: Loop, name: str, months: list, held_out: int, planted=None, **parameters) -> dict:
+    """A run of the pipeline. There is one under its name, whatever goes away meanwhile."""
+    path = f"{KINDS}/pipelineruns/{name}"
+    if not loop.server.get(path, missing={}):
+        begin(loop, name, months, held_out, planted, parameters)
+    loop.running = name
+    while True:
+        state = loop.server.get(path).get("status", {}).get("state")
+        if state in ("SUCCEEDED", "FAILED", "CANCELED"):
+            break
+        time.sleep(0.3)
+    loop.running = None
+    steps = loop.server.get(path + "/steps")["steps"]
+    versions = [step["outputs"]["parameters"]["Output"] for step in steps
+                if step["task"] == "train" and step["state"] == "SUCCEEDED"]
+    failed = [step["task"] for step in steps if step["state"] == "FAILED"]
+    return {"path": path, "state": state, "failed": failed, "version": versions[0] if versions else None}
+
+
+def begin(loop: Loop, name: str, months: list, held_out: int, planted, parameters: dict) -> None:
+    data = flights.months_into_one(loop.raw, months, loop.work / f"{name}.csv")
+    if planted:
+        flights.plant(data, planted)
+    values = {"flights": data, "weather": loop.raw / "weather.csv", "held_out_from": f"2013-{held_out:02}-01",
+              "model_name": loop.plan["model"], "seed": loop.plan["seed"], **parameters}
+    words = [word for key, value in values.items() for word in ("-p", f"{key}={value}")]
+    try:
+        loop.server.mcplane("pipeline", "run", loop.example / "pipeline.yaml", "--name", name, "--detach", *words)
+    except Malfunction:
+        # It may have begun just before the server went away.
+        if not loop.server.get(f"{KINDS}/pipelineruns/{name}", missing={}):
+            raise
