@@ -43,8 +43,9 @@ async fn gather(server: &Connection, namespace: &str, id: &str, depth: u32) -> R
     let of = query(&[("model", Some(model)), ("version", Some(&version))]);
     let mut decisions: Value = server.get(&format!("{data}/decisions{of}")).await?;
     let mut reports = Vec::new();
-    for digest in list(&graph["nodes"]).iter().filter_map(|node| word(node, "id").rsplit_once('@')) {
-        let (name, digest) = digest;
+    for (name, digest) in list(&graph["nodes"]).iter().filter_map(|node| word(node, "id").rsplit_once('@')) {
+        // A file's digest names its algorithm; what MLflow's clients log does not.
+        let digest = digest.strip_prefix("sha256:").unwrap_or(digest);
         if digest.len() == SHA256 {
             let found: Value = server.get(&format!("{data}/reports{}", query(&[("sha256", Some(digest))]))).await?;
             reports.extend(list(&found["reports"]).iter().map(|report| json!({"dataset": name, "report": report})));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use mcplane_testkit::Server;
+use mcplane_testkit::process::run;
 use serde_json::Value;
 
 use super::{EXAMPLE, inflated, server};
@@ -116,6 +117,25 @@ fn agrees(server: &Server, told: &str, chosen: &str) {
     assert_eq!(of("train")["passed"], true);
     assert_eq!(of("2013-03 weak")["passed"], false);
     assert_eq!(of("2013-03 weak canary")["phase"], "RolledBack", "{told}");
+    leads_back(server, of("2013-04 replay")["prediction"].as_str().unwrap());
+}
+
+/// From one prediction to the raw data, and what was decided on the way.
+fn leads_back(server: &Server, prediction: &str) {
+    let mut command = server.cli();
+    command.args(["lineage", &format!("prediction:{prediction}")]).env("MCPLANE_URL", server.url());
+    let told = run(&mut command, None).ok();
+    for part in [
+        "made by late-flights-predictor-0000",
+        "gate late-flights: ",
+        "contract flights: ",
+        "serves modelversion:late-flights/",
+        "registered from run:",
+        "make-features",
+        "/replay/train.csv@",
+    ] {
+        assert!(told.contains(part), "no {part:?} in\n{told}");
+    }
 }
 
 /// The value at a JSON pointer, in which `[key=value]` is the item of a list that has it.
