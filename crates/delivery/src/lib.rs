@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod events;
+pub mod events;
 mod follow;
 pub mod gateway;
 pub mod http;

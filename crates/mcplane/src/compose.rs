@@ -121,7 +121,7 @@ pub async fn serve_with(
         pid: std::process::id(),
     };
     data_dir.announce(&endpoint)?;
-    tracing::info!(server.address = %endpoint.address, url = endpoint.url, "ready");
+    tracing::info!(server.address = %endpoint.address, url = endpoint.url, serving = endpoint.serving, "ready");
     ready(&endpoint);
     let answering = tokio::spawn(plane.serve_bare(data_plane, foundation.metrics.clone(), shutdown.clone()));
     let served = server.serve(router, own_limits, foundation.metrics, shutdown.clone()).await;
@@ -268,7 +268,7 @@ pub async fn application(foundation: &Foundation<'_>) -> Result<Application, Sta
     background.spawn(stopping.clone().run_until_cancelled_owned(async move { purging.finish_purges().await }));
     background.spawn(Arc::clone(&tracked).send_messages(stopping.clone()));
     background.spawn(stopping.clone().run_until_cancelled_owned(Arc::clone(&checked).run()));
-    let said = watched.routes(access.authorizer(), &db);
+    let said = watched.routes(access.authorizer(), &db).await?;
     let checks = data::http::routes(data::http::Door { service: checked, authorizer: access.authorizer() });
     let work =
         work::start(Work { foundation, db: &db, table: &table, client: &client, pods: &pods, login }, &background)

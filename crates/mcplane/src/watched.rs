@@ -6,17 +6,20 @@ use futures::future::BoxFuture;
 use mcplane_core::{Authorizer, Context, Error, Result, authz};
 use mcplane_db::Db;
 use mcplane_delivery::gateway::{Answered, Observe};
+use mcplane_delivery::http::{self, Delivery};
 use mcplane_delivery::monitors::{self, Models, Monitors, Served};
 use mcplane_delivery::rollouts::service::Rollouts;
 use mcplane_delivery::rollouts::{Holds, controller};
-use mcplane_delivery::{http, routes};
+use mcplane_delivery::routes;
 use mcplane_egress::{Egress, Limits};
 use mcplane_monitoring::live::{Hub, Rows};
 use mcplane_monitoring::profiles::Profile;
 use mcplane_monitoring::records::RecorderConfig;
 use mcplane_monitoring::windows::{Observed, Predicted};
 use mcplane_objects::controllers::Content;
-use mcplane_serving::services::Revisions;
+use mcplane_objects::http::Routes;
+use mcplane_objects::storage::TableStorage;
+use mcplane_serving::services::{self, Revisions};
 use mcplane_serving::tensor::{Data, Tensor};
 use mcplane_serving::{Made, Predictions};
 use mcplane_tracking::{MODEL_VERSIONS, Tracking};
@@ -58,7 +61,8 @@ impl Watched {
     pub(crate) async fn start(parts: Parts<'_>) -> Result<Self, StartError> {
         let Parts { foundation, db, tracking, authorizer, node } = parts;
         let (folder, clock) = (foundation.data_dir.path().join("predictions"), Arc::clone(db.clock()));
-        let opened = tokio::task::spawn_blocking(move || Hub::open(&folder, RecorderConfig::default(), clock));
+        let sizes = monitors::sizes(&TableStorage::new(db.clone())).await?;
+        let opened = tokio::task::spawn_blocking(move || Hub::open(&folder, RecorderConfig::default(), sizes, clock));
         let hub = Arc::new(opened.await.map_err(Error::internal)?.map_err(Error::internal)?);
         let egress = Egress::new(foundation.config.tracking.webhook_policy()?, Limits::default());
         let models = Arc::new(Registry { tracking, authorizer, revisions: Revisions::new(db) });
@@ -93,9 +97,10 @@ impl Watched {
     }
 
     /// The routes.
-    pub(crate) fn routes(&self, authorizer: Arc<dyn Authorizer>, db: &Db) -> mcplane_objects::http::Routes {
+    pub(crate) async fn routes(&self, authorizer: Arc<dyn Authorizer>, db: &Db) -> Result<Routes> {
         let (rollouts, monitors) = (Arc::clone(&self.rollouts), Arc::clone(&self.monitors));
-        http::routes(http::Door { rollouts, monitors, authorizer, db: db.clone() })
+        let service = Delivery::start(db, &TableStorage::new(db.clone()), rollouts, monitors).await?;
+        Ok(http::routes(http::Door { service: Arc::new(service), authorizer }))
     }
 }
 
@@ -167,7 +172,7 @@ impl Observe for Heard {
 impl Predictions for Heard {
     fn made(&self, made: Made<'_>) {
         let host = format!("{}.{}", made.service, made.about.namespace);
-        let subset = mcplane_serving::services::revision_name(made.service, made.number);
+        let subset = services::revision_name(made.service, made.number);
         let (specs, tensors) = made.inputs;
         let mut features = Vec::new();
         for (spec, tensor) in specs.iter().zip(tensors) {

@@ -28,6 +28,9 @@ struct Outcome {
     outcome: &'static str,
 }
 
+/// What becomes of requests.
+const OUTCOMES: [&str; 3] = ["answered", "failed", "refused"];
+
 /// The metrics of all models.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -88,15 +91,32 @@ impl Metrics {
             let (namespace, model) = (namespace.clone(), model.clone());
             self.requests.get_or_create_owned(&Outcome { namespace, model, version, outcome })
         };
+        let [answered, failed, refused] = OUTCOMES.map(requests);
         OfVersion {
-            answered: requests("answered"),
-            failed: requests("failed"),
-            refused: requests("refused"),
+            answered,
+            failed,
+            refused,
             rows: self.rows.get_or_create_owned(&labels),
             seconds: self.seconds.get_or_create_owned(&labels),
             memory: self.memory.get_or_create_owned(&labels),
             load: self.load.get_or_create_owned(&labels),
         }
+    }
+}
+
+impl Metrics {
+    /// Drops the series of a version that is no longer there. Requests under way on it are not told any more.
+    pub(crate) fn forget(&self, model: &str, version: u64) {
+        let (namespace, model) = (self.namespace.clone(), model.to_owned());
+        for outcome in OUTCOMES {
+            let (namespace, model) = (namespace.clone(), model.clone());
+            self.requests.remove(&Outcome { namespace, model, version, outcome });
+        }
+        let labels = Labels { namespace, model, version };
+        self.rows.remove(&labels);
+        self.seconds.remove(&labels);
+        self.memory.remove(&labels);
+        self.load.remove(&labels);
     }
 }
 

@@ -17,6 +17,8 @@ use crate::routes::Retries;
 /// Why there is no answer of an upstream.
 #[derive(Debug)]
 pub(super) enum Failure {
+    /// The version is not running.
+    Missing,
     /// No address connects.
     Unreachable,
     /// It broke off.
@@ -28,14 +30,20 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Missing | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
+    /// Whether nothing came of it anywhere, so that another version may be asked.
+    pub(super) fn is_unheard(&self) -> bool {
+        matches!(self, Self::Missing | Self::Unreachable)
+    }
+
     pub(super) fn message(&self) -> &'static str {
         match self {
+            Self::Missing => "the version is not running",
             Self::Unreachable => "no upstream of this version can be reached",
             Self::Broken => "the upstream broke off",
             Self::Late => "the upstream did not answer in time",
@@ -51,10 +59,14 @@ pub(super) struct Outgoing {
     pub(super) body: Content,
 }
 
-/// The body: known as a whole, so that it can be sent again, or passing through.
+/// The body.
 pub(super) enum Content {
+    /// Known as a whole, so that it can be sent again.
     Whole(Bytes),
+    /// Passing through.
     Stream(Body),
+    /// It has passed.
+    Gone,
 }
 
 impl Content {
@@ -62,57 +74,79 @@ impl Content {
     fn take(&mut self) -> Option<Body> {
         match self {
             Self::Whole(bytes) => Some(Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync()),
-            Self::Stream(_) => match std::mem::replace(self, Self::Whole(Bytes::new())) {
+            Self::Stream(_) | Self::Gone => match std::mem::replace(self, Self::Gone) {
                 Self::Stream(body) => Some(body),
-                Self::Whole(_) => None,
+                _ => None,
             },
         }
     }
 }
 
+/// What further tries are held to.
+pub(super) struct Tries<'t> {
+    pub(super) retries: Option<&'t Retries>,
+    /// Whether another version can answer instead.
+    pub(super) elsewhere: bool,
+    /// What the version wants changed.
+    pub(super) change: &'t (dyn Fn(&mut HeaderMap) + Sync),
+}
+
 impl Outgoing {
+    /// Whether there still is a body to be sent.
+    pub(super) fn is_left(&self) -> bool {
+        !matches!(self.body, Content::Gone)
+    }
+
     /// Sends the request, to another address or again as far as that is allowed.
     pub(super) async fn send(
-        mut self,
+        &mut self,
         upstream: &Upstream,
         client: &Client<HttpConnector, Body>,
-        retries: Option<&Retries>,
+        tries: &Tries<'_>,
     ) -> Result<Response<Body>, Failure> {
         match upstream {
             Upstream::Local(local) => {
-                let request = self.request(None).ok_or(Failure::Broken)?;
+                let request = self.request(None, tries).ok_or(Failure::Broken)?;
                 local.call(request).await.map_err(|_| Failure::Broken)
             }
-            Upstream::Http(addresses) => self.over_http(addresses, client, retries).await,
+            Upstream::Http(addresses) => self.over_http(addresses, client, tries).await,
         }
     }
 
     async fn over_http(
-        mut self,
+        &mut self,
         addresses: &Addresses,
         client: &Client<HttpConnector, Body>,
-        retries: Option<&Retries>,
+        tries: &Tries<'_>,
     ) -> Result<Response<Body>, Failure> {
-        let conditions = Conditions::of(retries);
+        let retries = tries.retries;
+        let mut conditions = Conditions::of(retries);
         let again = matches!(self.body, Content::Whole(_));
         let mut left = retries.map_or(0, |retries| retries.attempts);
+        if retries.is_none() && self.method.is_idempotent() {
+            // A connection that was kept may have ended unnoticed (RFC 9110, 9.2.2).
+            (conditions.reset, left) = (true, 1);
+        }
         let per_try = retries.and_then(|retries| retries.per_try);
+        let order = addresses.in_turn(tries.elsewhere);
         // Every address may refuse once; tries of the rule come on top.
-        let most = addresses.len() + left as usize;
-        let order: Vec<&Authority> = addresses.in_turn().collect();
+        let most = if order.is_empty() { 0 } else { order.len() + left as usize };
         let mut failure = Failure::Unreachable;
-        for (tried, authority) in order.iter().cycle().take(if order.is_empty() { 0 } else { most }).enumerate() {
-            let request = self.request(Some(authority)).ok_or(Failure::Broken)?;
+        for (tried, address) in order.iter().cycle().take(most).enumerate() {
+            let request = self.request(Some(&address.authority), tries).ok_or(Failure::Broken)?;
             let spare = again && left > 0 && tried + 1 < most;
             failure = match within(per_try, client.request(request)).await {
                 Some(Ok(response)) if spare && conditions.again(response.status()) => Failure::Broken,
                 Some(Ok(response)) => return Ok(response.map(incoming)),
                 // Nothing was sent, so this costs no try of the rule.
-                Some(Err(error)) if error.is_connect() && again => {
+                Some(Err(error)) if error.is_connect() => {
+                    addresses.avoid(address);
+                    if !again {
+                        return Err(Failure::Unreachable);
+                    }
                     failure = Failure::Unreachable;
                     continue;
                 }
-                Some(Err(error)) if error.is_connect() => return Err(Failure::Unreachable),
                 Some(Err(_)) if spare && conditions.reset => Failure::Broken,
                 Some(Err(_)) => return Err(Failure::Broken),
                 None if spare && conditions.again(StatusCode::GATEWAY_TIMEOUT) => Failure::Late,
@@ -123,10 +157,11 @@ impl Outgoing {
         Err(failure)
     }
 
-    fn request(&mut self, authority: Option<&Authority>) -> Option<Request<Body>> {
+    fn request(&mut self, authority: Option<&Authority>, tries: &Tries<'_>) -> Option<Request<Body>> {
         let mut request = Request::new(self.body.take()?);
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
+        (tries.change)(request.headers_mut());
         let mut parts = http::uri::Parts::default();
         parts.path_and_query = Some(self.target.clone());
         if let Some(authority) = authority {

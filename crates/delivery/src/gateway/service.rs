@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use ipnet::IpNet;
 
-use super::forward::{Content, Failure, Outgoing};
+use super::forward::{Content, Failure, Outgoing, Tries};
 use super::upstreams::Upstreams;
 use super::{Body, BoxError, headers};
 use crate::routes::{self, Action, Decision, Destination, Routes};
@@ -138,8 +138,8 @@ impl Gateway {
                 None,
                 failed(StatusCode::NOT_FOUND, &format!("no route for {} at host {authority:?}", parts.uri.path())),
             ),
-            Some(decision) => {
-                let mut response = self.act(&table, &decision, parts, body, peer, scheme, &authority).await;
+            Some(mut decision) => {
+                let mut response = self.act(&table, &mut decision, parts, body, peer, scheme, &authority).await;
                 decision.change_response(response.headers_mut());
                 explain(&decision, response.headers_mut());
                 let destination = match decision.action {
@@ -149,19 +149,21 @@ impl Gateway {
                 (destination, response)
             }
         };
-        if let Some(observer) = &self.observer {
-            let answer =
-                Answered { destination: destination.as_deref(), status: response.status(), latency: began.elapsed() };
-            observer.answered(answer);
-        }
+        self.tell(destination.as_deref(), response.status(), began);
         response
+    }
+
+    fn tell(&self, destination: Option<&Destination>, status: StatusCode, began: Instant) {
+        if let Some(observer) = &self.observer {
+            observer.answered(Answered { destination, status, latency: began.elapsed() });
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one request, used once")]
     async fn act<B>(
         &self,
         table: &Table,
-        decision: &Decision<'_>,
+        decision: &mut Decision<'_>,
         parts: http::request::Parts,
         body: B,
         peer: IpAddr,
@@ -172,17 +174,14 @@ impl Gateway {
         B: hyper::body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let destination = match &decision.action {
-            Action::Forward(destination) => destination,
+        let began = Instant::now();
+        let mut destination = match &decision.action {
+            Action::Forward(destination) => Arc::clone(destination),
             Action::Redirect { status, location } => return redirect(*status, location),
             Action::Respond { status, body } => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::OK);
                 return answer(status, "text/plain; charset=utf-8", body.clone().into());
             }
-        };
-        let Some(upstream) = table.upstreams.find(destination) else {
-            let message = format!("version {:?} of {:?} is not running", destination.subset, destination.host);
-            return failed(StatusCode::SERVICE_UNAVAILABLE, &message);
         };
         let Some(target) = target(&parts, decision.path.as_deref()) else {
             return failed(StatusCode::BAD_REQUEST, "the path can't be sent on");
@@ -190,26 +189,43 @@ impl Gateway {
         let limit = decision.timeout.unwrap_or(self.settings.timeout);
         let sent = tokio::time::timeout(limit, async {
             let mut headers = parts.headers;
-            let content = match self.content(&headers, body).await {
-                Ok(content) => content,
-                Err(error) => return Err(error),
-            };
+            let body = self.content(&headers, body).await?;
             headers::end_here(&mut headers);
             headers::forwarded(&mut headers, peer, scheme, &self.settings.trusted_proxies);
-            decision.change_request(&mut headers);
-            if let Ok(host) = HeaderValue::from_str(decision.authority.unwrap_or(authority)) {
-                headers.insert(HOST, host);
+            let mut outgoing = Outgoing { method: parts.method, target, headers, body };
+            let mut tried = Vec::new();
+            loop {
+                let change = |headers: &mut HeaderMap| {
+                    decision.change_request(headers);
+                    if let Ok(host) = HeaderValue::from_str(decision.authority.unwrap_or(authority)) {
+                        headers.insert(HOST, host);
+                    }
+                };
+                let other = decision.other(&tried);
+                let tries = Tries { retries: decision.retries, elsewhere: other.is_some(), change: &change };
+                let sent = match table.upstreams.find(&destination) {
+                    Some(upstream) => outgoing.send(upstream, &self.client, &tries).await,
+                    None => Err(Failure::Missing),
+                };
+                let unheard = sent.as_ref().err().filter(|failure| failure.is_unheard() && outgoing.is_left());
+                let Some((failure, other)) = unheard.zip(other) else { break Ok(sent) };
+                // That it could not answer is its own error, whoever answers instead.
+                self.tell(Some(&destination), failure.status(), began);
+                decision.pass_to(Arc::clone(other));
+                tried.push(std::mem::replace(&mut destination, Arc::clone(other)));
             }
-            let outgoing = Outgoing { method: parts.method, target, headers, body: content };
-            Ok(outgoing.send(upstream, &self.client, decision.retries).await)
         });
         match sent.await {
             Ok(Ok(Ok(mut response))) => {
                 headers::end_here(response.headers_mut());
                 response
             }
+            Ok(Ok(Err(Failure::Missing))) => {
+                let message = format!("version {:?} of {:?} is not running", destination.subset, destination.host);
+                failed(Failure::Missing.status(), &message)
+            }
             Ok(Ok(Err(failure))) => failed(failure.status(), failure.message()),
-            Ok(Err(_)) => failed(StatusCode::BAD_REQUEST, "the body broke off"),
+            Ok(Err::<_, BoxError>(_)) => failed(StatusCode::BAD_REQUEST, "the body broke off"),
             Err(_) => failed(Failure::Late.status(), Failure::Late.message()),
         }
     }
@@ -245,8 +261,7 @@ fn target(parts: &http::request::Parts, path: Option<&str>) -> Option<PathAndQue
 
 fn explain(decision: &Decision<'_>, headers: &mut HeaderMap) {
     if let Action::Forward(destination) = &decision.action {
-        let version = if destination.subset.is_empty() { &destination.host } else { &destination.subset };
-        headers.extend(HeaderValue::from_str(version).ok().map(|value| (VERSION, value)));
+        headers.extend(HeaderValue::from_str(destination.version()).ok().map(|value| (VERSION, value)));
     }
     headers.extend(HeaderValue::from_str(&decision.explain()).ok().map(|value| (REASON, value)));
 }

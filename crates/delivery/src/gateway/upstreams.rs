@@ -4,7 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
 use http::uri::Authority;
@@ -19,27 +20,51 @@ pub trait Local: Send + Sync {
     fn call(&self, request: Request<Body>) -> Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
 }
 
+/// How long an address that did not connect is passed over, as far as there is another.
+const PASSED_OVER: Duration = Duration::from_secs(5);
+
 /// Addresses that serve the same, used in turn.
 #[derive(Debug)]
 pub struct Addresses {
-    all: Vec<Authority>,
+    all: Vec<Address>,
     turn: AtomicUsize,
+    since: Instant,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Address {
+    pub(super) authority: Authority,
+    /// Milliseconds since the beginning at which it may be tried again.
+    avoided_until: AtomicU64,
 }
 
 impl Addresses {
     /// Addresses such as `10.0.0.1:8080`.
     pub fn new(all: impl IntoIterator<Item = Authority>) -> Self {
-        Self { all: all.into_iter().collect(), turn: AtomicUsize::new(0) }
+        let of = |authority| Address { authority, avoided_until: AtomicU64::new(0) };
+        Self { all: all.into_iter().map(of).collect(), turn: AtomicUsize::new(0), since: Instant::now() }
     }
 
-    /// All addresses, beginning with the one whose turn it is.
-    pub(super) fn in_turn(&self) -> impl Iterator<Item = &Authority> {
+    /// The addresses to try, beginning with the one whose turn it is. Those that did not connect a moment ago come last, or
+    /// not at all if `elsewhere` somebody can answer instead.
+    pub(super) fn in_turn(&self, elsewhere: bool) -> Vec<&Address> {
         let start = self.turn.fetch_add(1, Ordering::Relaxed) % self.all.len().max(1);
-        self.all[start..].iter().chain(&self.all[..start])
+        let now = self.now();
+        let avoided = |address: &&Address| address.avoided_until.load(Ordering::Relaxed) > now;
+        let all = || self.all[start..].iter().chain(&self.all[..start]);
+        let good = all().filter(|address| !avoided(address));
+        good.chain(all().filter(|address| !elsewhere && avoided(address))).collect()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
+    /// Nobody answered at an address.
+    pub(super) fn avoid(&self, address: &Address) {
+        let until = self.now() + PASSED_OVER.as_millis() as u64;
+        address.avoided_until.store(until, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -55,7 +80,7 @@ pub enum Upstream {
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http(addresses) => f.debug_tuple("Http").field(&addresses.all).finish(),
+            Self::Http(addresses) => f.debug_tuple("Http").field(addresses).finish(),
             Self::Local(_) => f.write_str("Local"),
         }
     }

@@ -1,6 +1,6 @@
 //! Looks at each interval, keeps windows each second, and sees to it that every service has a monitor.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Store;
 use mcplane_core::clock::rfc3339;
 use mcplane_core::{Result, Timestamp};
-use mcplane_monitoring::bands::{Level, Notice};
+use mcplane_monitoring::bands::{Alert, Level, Notice};
 use mcplane_monitoring::live::Looked;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use super::evaluate::labels;
 use super::metrics::Metrics;
 use super::service::Monitors;
 use super::store::{self, Key};
-use super::{MonitorSpec, Seen, Shown, Watches, evaluate, notify};
+use super::{MonitorSpec, Receiver, Seen, Shown, Watches, evaluate, notify};
 use crate::events::event;
 use crate::follow::{follow, resource};
 use crate::scope::{OBJECT_GROUP, VERSION};
@@ -59,7 +59,28 @@ struct Controller {
     metrics: Metrics,
     watches: HashMap<Key, Watches>,
     references: HashMap<Key, Reference>,
-    looked: HashMap<String, Timestamp>,
+    /// Monitors by uid, as they were when they were looked at.
+    looked: HashMap<String, Looks>,
+    /// Whether all were looked at since the start.
+    began: bool,
+}
+
+/// Who is to be told of what.
+#[derive(Default)]
+struct Told(Vec<(Receiver, Alert)>);
+
+impl Told {
+    fn to<'a>(&mut self, receivers: &[Receiver], alerts: impl IntoIterator<Item = &'a Alert>) {
+        for alert in alerts {
+            self.0.extend(receivers.iter().map(|receiver| (receiver.clone(), alert.clone())));
+        }
+    }
+}
+
+struct Looks {
+    at: Timestamp,
+    object: Arc<DynamicObject>,
+    spec: MonitorSpec,
 }
 
 /// What the controller is made of.
@@ -93,6 +114,7 @@ pub fn run(parts: Parts<'_>, stopping: CancellationToken) -> impl Future<Output 
             watches: HashMap::new(),
             references: HashMap::new(),
             looked: HashMap::new(),
+            began: false,
         };
         let working = async {
             // Whoever writes it is polled beside this.
@@ -131,6 +153,18 @@ async fn keep(monitors: &Monitors) -> Result<()> {
         .collect();
     let server = Arc::clone(&monitors.server);
     monitors.db.write(move |tx| Box::pin(async move { store::put_windows(tx, &server, packed).await })).await
+}
+
+fn about(notice: &Notice) -> &Alert {
+    let (Notice::Raised(alert) | Notice::Resolved(alert)) = notice;
+    alert
+}
+
+/// Receivers that nobody told of alerts which are open already. After a start those that are there were told before it.
+fn fresh(spec: &MonitorSpec, before: Option<Looks>, began: bool) -> Vec<Receiver> {
+    let known = before.map(|looks| looks.spec.receivers);
+    let is_fresh = |one: &&Receiver| known.as_ref().map_or(began, |known| !known.contains(one));
+    spec.receivers.iter().filter(is_fresh).cloned().collect()
 }
 
 fn spec_of(object: &DynamicObject) -> Option<MonitorSpec> {
@@ -172,16 +206,67 @@ impl Controller {
         for object in objects {
             let Some((uid, spec)) = object.uid().zip(spec_of(&object)) else { continue };
             uids.insert(uid.clone());
-            let due = self.looked.get(&uid).is_none_or(|at| now - at >= spec.interval_ms());
+            let due = self.looked.get(&uid).is_none_or(|looks| now - looks.at >= spec.interval_ms());
             if !due || !spec.enabled {
                 continue;
             }
-            self.looked.insert(uid, now);
-            if let Err(error) = self.look(&object, &spec, now).await {
+            let looks = Looks { at: now, object: Arc::clone(&object), spec: spec.clone() };
+            let fresh = fresh(&spec, self.looked.insert(uid, looks), self.began);
+            if let Err(error) = self.look(&object, &spec, &fresh, now).await {
                 tracing::warn!(%error, monitor = object.name_any(), "a service could not be looked at; it will be tried again");
             }
         }
-        self.looked.retain(|uid, _| uids.contains(uid));
+        self.began = true;
+        let gone: Vec<String> = self.looked.keys().filter(|uid| !uids.contains(*uid)).cloned().collect();
+        for uid in gone {
+            let Some(looks) = self.looked.remove(&uid) else { continue };
+            if let Err(error) = self.leave(&looks, now).await {
+                tracing::warn!(%error, "a monitor could not be forgotten; it will be tried again");
+                self.looked.insert(uid, looks);
+            }
+        }
+    }
+
+    /// A monitor is gone: whoever was told of its alerts hears that they are over. Windows go with their service.
+    async fn leave(&mut self, looks: &Looks, now: Timestamp) -> Result<()> {
+        let Looks { object, spec, .. } = looks;
+        let namespace = object.namespace().unwrap_or_default();
+        let same = |other: &Arc<DynamicObject>| {
+            other.namespace().as_deref() == Some(&namespace)
+                && spec_of(other).is_some_and(|other| other.service == spec.service)
+        };
+        if self.objects.state().iter().any(same) {
+            return Ok(());
+        }
+        let served = self.loaded(&namespace, &spec.service).is_some();
+        let host = format!("{}.{namespace}", spec.service);
+        let (mut notices, mut changed, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        for version in self.versions(&host) {
+            let seen = self.seen(&namespace, spec, &version);
+            let key = Key { host: host.clone(), subset: version };
+            let mut watches = self.watches.get(&key).cloned().unwrap_or_default();
+            notices.extend(watches.alerts.gone(now, &labels(&seen)));
+            self.metrics.forget(&seen);
+            if served { changed.push((key, Watches::default())) } else { gone.push(key) }
+        }
+        let mut told = Told::default();
+        told.to(&spec.receivers, notices.iter().map(about));
+        self.write(object, changed, gone, told).await
+    }
+
+    /// The versions of a host, also those that have been silent since the start.
+    fn versions(&self, host: &str) -> BTreeSet<String> {
+        let watched = self.watches.keys().filter(|key| key.host == host).map(|key| key.subset.clone());
+        self.monitors.hub.versions(host).into_iter().chain(watched).collect()
+    }
+
+    fn seen(&self, namespace: &str, spec: &MonitorSpec, version: &str) -> Seen {
+        Seen {
+            namespace: namespace.to_owned(),
+            service: spec.service.clone(),
+            version: version.to_owned(),
+            server: self.monitors.server.to_string(),
+        }
     }
 
     /// The revisions that a service has loaded, with model and version of each; `None` where there is no InferenceService.
@@ -192,48 +277,47 @@ impl Controller {
         Some(revisions.map(|one| (text(&one["name"]), (text(&one["model"]), text(&one["version"])))).collect())
     }
 
-    async fn look(&mut self, object: &DynamicObject, spec: &MonitorSpec, now: Timestamp) -> Result<()> {
+    async fn look(
+        &mut self,
+        object: &DynamicObject,
+        spec: &MonitorSpec,
+        fresh: &[Receiver],
+        now: Timestamp,
+    ) -> Result<()> {
         let namespace = object.namespace().unwrap_or_default();
         let host = format!("{}.{namespace}", spec.service);
         let hub = Arc::clone(&self.monitors.hub);
         hub.configure(&host, spec.watch());
         let loaded = self.loaded(&namespace, &spec.service);
-        let mut versions: Vec<String> = hub.versions(&host);
-        // What was watched before the start may have been silent since.
-        versions.extend(self.watches.keys().filter(|key| key.host == host).map(|key| key.subset.clone()));
-        versions.sort();
-        versions.dedup();
         let (mut shown, mut notices, mut changed, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for version in versions {
+        let mut told = Told::default();
+        for version in self.versions(&host) {
             let key = Key { host: host.clone(), subset: version.clone() };
-            let seen = Seen {
-                namespace: namespace.clone(),
-                service: spec.service.clone(),
-                version: version.clone(),
-                server: self.monitors.server.to_string(),
-            };
+            let seen = self.seen(&namespace, spec, &version);
             let model = loaded.as_ref().and_then(|loaded| loaded.get(&version));
             self.refer(&key, &namespace, model).await?;
             let looked = hub.look(&host, &version, now).unwrap_or_default();
             let mut watches = self.watches.get(&key).cloned().unwrap_or_default();
             if model.is_none() && looked.traffic.requests == 0 {
                 notices.extend(watches.alerts.gone(now, &labels(&seen)));
-                self.metrics.alerts(&seen, 0);
+                self.metrics.forget(&seen);
                 gone.push(key);
                 continue;
             }
             let before = watches.clone();
-            let (readings, told) = evaluate(spec, &seen, &looked, &mut watches, now);
+            told.to(fresh, before.alerts.open());
+            let (readings, news) = evaluate(spec, &seen, &looked, &mut watches, now);
             readings.iter().for_each(|reading| self.metrics.reading(&seen, reading));
             self.metrics.alerts(&seen, watches.alerts.open().count());
             let reference = self.references.get(&key).copied().unwrap_or(Reference::Nothing);
             shown.push(version_status(&version, &looked, readings, &watches, reference));
-            notices.extend(told);
+            notices.extend(news);
             if watches != before {
                 changed.push((key, watches));
             }
         }
-        self.write(object, spec, changed, gone, &notices).await?;
+        told.to(&spec.receivers, notices.iter().map(about));
+        self.write(object, changed, gone, told).await?;
         for notice in &notices {
             let (warning, reason, alert) = match notice {
                 Notice::Raised(alert) => (true, "AlertRaised", alert),
@@ -250,18 +334,16 @@ impl Controller {
     async fn write(
         &mut self,
         object: &DynamicObject,
-        spec: &MonitorSpec,
         changed: Vec<(Key, Watches)>,
         gone: Vec<Key>,
-        notices: &[Notice],
+        Told(told): Told,
     ) -> Result<()> {
-        if changed.is_empty() && gone.is_empty() && notices.is_empty() {
+        if changed.is_empty() && gone.is_empty() && told.is_empty() {
             return Ok(());
         }
         let server = Arc::clone(&self.monitors.server);
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-        let receivers: Vec<_> = spec.receivers.iter().map(|one| (one.address(), one.format.name())).collect();
-        let (rows, forgotten, told) = (changed.clone(), gone.clone(), notices.to_vec());
+        let (rows, forgotten) = (changed.clone(), gone.clone());
         self.monitors
             .db
             .write(move |tx| {
@@ -272,10 +354,9 @@ impl Controller {
                     for key in &forgotten {
                         store::forget(tx, &server, key).await?;
                     }
-                    for Notice::Raised(alert) | Notice::Resolved(alert) in &told {
-                        for (url, format) in &receivers {
-                            store::add_notice(tx, &namespace, &name, (url.clone(), format), alert).await?;
-                        }
+                    for (receiver, alert) in &told {
+                        let to = (receiver.address(), receiver.format.name());
+                        store::add_notice(tx, &namespace, &name, to, alert).await?;
                     }
                     Ok(())
                 })

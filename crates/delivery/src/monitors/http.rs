@@ -6,11 +6,12 @@ use mcplane_core::{Error, Result};
 use mcplane_monitoring::PredictionId;
 use mcplane_monitoring::live::Labelling;
 use mcplane_monitoring::windows::Predicted;
+use mcplane_objects::http::namespaced::{Answer, Body, reply};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::service::Known;
-use crate::http::{Admitted, Answer, Body, Paths, reply};
+use crate::http::{Admitted, Paths};
 use crate::scope::{LABELS, PREDICTIONS};
 
 /// Bytes of a request.
@@ -22,12 +23,8 @@ const LONGEST_CLASS: usize = 1_000;
 
 /// All routes of monitors.
 pub(crate) fn routes(paths: Paths) -> Paths {
-    paths.on("POST", "labels", ("create", LABELS), label).on(
-        "GET",
-        "predictions/{id}",
-        ("get", PREDICTIONS),
-        prediction,
-    )
+    let paths = paths.post("labels", ("create", LABELS), label);
+    paths.get("predictions/{id}", ("get", PREDICTIONS), prediction)
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,17 +64,17 @@ impl Labels {
     }
 }
 
-async fn label(Admitted { delivery, grant }: Admitted, Body(labels): Body<Labels, LARGEST>) -> Answer {
+async fn label(Admitted { service, grant }: Admitted, Body(labels): Body<Labels, LARGEST>) -> Answer {
     let labels = labels.read()?;
     let ids: Vec<PredictionId> = labels.iter().map(|labelling| labelling.id).collect();
-    let outcomes = delivery.monitors.label(&grant, labels).await?;
+    let outcomes = service.monitors.label(&grant, labels).await?;
     let shown = ids.iter().zip(outcomes).map(|(id, outcome)| json!({"id": id.to_string(), "outcome": outcome}));
     reply(&json!({"labels": shown.collect::<Vec<Value>>()}))
 }
 
-async fn prediction(Admitted { delivery, grant }: Admitted, Path((_, id)): Path<(String, String)>) -> Answer {
+async fn prediction(Admitted { service, grant }: Admitted, Path((_, id)): Path<(String, String)>) -> Answer {
     let id: PredictionId = id.parse().map_err(|wrong| Error::bad_request(format!("id: {wrong}")))?;
-    let Known { served, found } = delivery.monitors.prediction(&grant, id).await?;
+    let Known { served, found } = service.monitors.prediction(&grant, id).await?;
     let text = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap_or_default();
     let labels = found.labels.iter().map(|label| json!({"value": text(&label.body), "at": rfc3339(label.at)}));
     let body = found.prediction.as_ref().map(|record| text(&record.body)).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! What services do, as metrics of Prometheus.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mcplane_monitoring::live::Hub;
@@ -30,10 +31,12 @@ struct ReadingLabels {
 }
 
 /// Readings as they were last.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Metrics {
     readings: Family<ReadingLabels, Number>,
     alerts: Family<Labels, Gauge>,
+    /// What there is of each version.
+    known: HashMap<Labels, HashSet<ReadingLabels>>,
 }
 
 impl Metrics {
@@ -44,7 +47,7 @@ impl Metrics {
         registry.register_collector(Box::new(Counts(hub)));
     }
 
-    pub(super) fn reading(&self, seen: &super::Seen, shown: &super::Shown) {
+    pub(super) fn reading(&mut self, seen: &super::Seen, shown: &super::Shown) {
         let Some(value) = shown.value else { return };
         let labels = ReadingLabels {
             namespace: seen.namespace.clone(),
@@ -54,6 +57,17 @@ impl Metrics {
             column: shown.column.clone().unwrap_or_default(),
         };
         self.readings.get_or_create(&labels).set(value);
+        let version = self::labels(&seen.namespace, &seen.service, &seen.version);
+        self.known.entry(version).or_default().insert(labels);
+    }
+
+    /// Drops what is of a version that is gone.
+    pub(super) fn forget(&mut self, seen: &super::Seen) {
+        let version = labels(&seen.namespace, &seen.service, &seen.version);
+        self.alerts.remove(&version);
+        for labels in self.known.remove(&version).unwrap_or_default() {
+            self.readings.remove(&labels);
+        }
     }
 
     pub(super) fn alerts(&self, seen: &super::Seen, open: usize) {

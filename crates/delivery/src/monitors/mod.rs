@@ -20,5 +20,5 @@ mod store;
 
 pub use evaluate::{Seen, Shown, Watches, evaluate};
 pub use kind::Monitor;
-pub use service::{Models, Monitors, Served};
+pub use service::{Models, Monitors, Served, sizes};
 pub use spec::{Bands, Format, MonitorSpec, Receiver, Windows};

@@ -6,21 +6,22 @@ use futures::future::BoxFuture;
 use mcplane_core::{Error, Grant, Result};
 use mcplane_db::Db;
 use mcplane_egress::Egress;
-use mcplane_monitoring::live::{Hub, Labelling};
+use mcplane_monitoring::live::{Hub, Labelling, Prediction, Sizes};
 use mcplane_monitoring::profiles::Profile;
 use mcplane_monitoring::records::Refusal;
 use mcplane_monitoring::windows::Labelled;
 use mcplane_monitoring::{PredictionId, records};
+use mcplane_objects::storage::{Range, Storage, Stored};
 use tokio::sync::oneshot;
 
-use super::store;
-use crate::scope::namespace;
+use super::{MonitorSpec, store};
+use crate::scope::{OBJECT_GROUP, namespace};
 
 /// Who knows the models behind predictions.
 pub trait Models: Send + Sync + std::fmt::Debug {
     /// The profile of training data that lies beside a version of a model, if one does.
     fn profile<'a>(&'a self, namespace: &'a str, model: &'a str, version: &'a str) -> BoxFuture<'a, Option<Profile>>;
-    /// What a revision serves or served, by the number that identifiers of predictions hold.
+    /// What a revision serves or served, by the number that identifiers of predictions hold, also of a service that is gone.
     fn served(&self, revision: u64) -> BoxFuture<'_, Result<Option<Served>>>;
 }
 
@@ -52,6 +53,21 @@ pub struct Monitors {
     pub(super) models: Arc<dyn Models>,
     /// Where this server is, for those who are told.
     pub(super) url: String,
+}
+
+/// How large the windows are that monitors ask for, so that they are filled as such from the beginning.
+///
+/// # Errors
+/// When the store fails.
+pub async fn sizes(storage: &dyn Storage) -> Result<Sizes> {
+    let resource: Arc<str> = format!("monitors.{OBJECT_GROUP}").into();
+    let all = storage.list(&resource, Range::default()).await?.items;
+    let size = |stored: &Stored| {
+        let mut object: serde_json::Value = serde_json::from_str(&stored.body).ok()?;
+        let spec: MonitorSpec = serde_json::from_value(object["spec"].take()).ok()?;
+        Some((format!("{}.{}", spec.service, stored.namespace), spec.watch()))
+    };
+    Ok(all.iter().filter_map(size).collect())
 }
 
 /// What is known of a prediction.

@@ -6,12 +6,13 @@ use axum::extract::rejection::QueryRejection;
 use mcplane_core::clock::rfc3339;
 use mcplane_core::{Error, Result};
 use mcplane_objects::http::Failure;
+use mcplane_objects::http::namespaced::{Answer, reply};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Command;
 use super::store::Decision;
-use crate::http::{Admitted, Answer, Paths, reply};
+use crate::http::{Admitted, Paths};
 use crate::scope::ROLLOUTS;
 
 /// Decisions of a page without another wish.
@@ -19,7 +20,7 @@ const PAGE: i64 = 100;
 
 /// All routes of rollouts.
 pub(crate) fn routes(paths: Paths) -> Paths {
-    let paths = paths.on("GET", "rollouts/{name}/decisions", ("list", ROLLOUTS), decisions);
+    let paths = paths.get("rollouts/{name}/decisions", ("list", ROLLOUTS), decisions);
     [
         ("pause", Command::Pause),
         ("resume", Command::Resume),
@@ -31,16 +32,16 @@ pub(crate) fn routes(paths: Paths) -> Paths {
     .into_iter()
     .fold(paths, |paths, (verb, command)| {
         let handler = move |admitted: Admitted, path: Path<(String, String)>| say(admitted, path, command);
-        paths.on("POST", &format!("rollouts/{{name}}/{verb}"), (verb, ROLLOUTS), handler)
+        paths.post(&format!("rollouts/{{name}}/{verb}"), (verb, ROLLOUTS), handler)
     })
 }
 
 async fn say(
-    Admitted { delivery, grant }: Admitted,
+    Admitted { service, grant }: Admitted,
     Path((_, name)): Path<(String, String)>,
     command: Command,
 ) -> Answer {
-    let going = delivery.rollouts.command(&grant, &name, command).await?;
+    let going = service.rollouts.command(&grant, &name, command).await?;
     let state = &going.state;
     let stage = going.spec.stages.get(state.stage).map(|stage| stage.name.as_str());
     reply(&json!({
@@ -58,13 +59,13 @@ struct Wanted {
 }
 
 async fn decisions(
-    Admitted { delivery, grant }: Admitted,
+    Admitted { service, grant }: Admitted,
     Path((_, name)): Path<(String, String)>,
     query: Result<Query<Wanted>, QueryRejection>,
 ) -> Answer {
     let Query(Wanted { limit, before }) = query.map_err(|wrong| Failure(Error::bad_request(wrong.body_text())))?;
     let limit = limit.unwrap_or(PAGE);
-    let decisions = delivery.rollouts.decisions(&grant, &name, before, limit).await?;
+    let decisions = service.rollouts.decisions(&grant, &name, before, limit).await?;
     let full = i64::try_from(decisions.len()).is_ok_and(|count| count >= limit);
     let mut answer = json!({"decisions": decisions.iter().map(shown).collect::<Vec<Value>>()});
     if let Some(last) = decisions.last().filter(|_| full) {

@@ -201,12 +201,14 @@ impl Compiled {
     /// The first rule that matches decides; `None` when none does.
     pub fn route(&self, request: &Request<'_>) -> Option<Decision<'_>> {
         let (rule, uri) = self.rules.iter().find_map(|rule| rule.matched(request).map(|uri| (rule, uri)))?;
-        let (action, reason) = match &rule.target {
-            Target::Redirect(redirect) => (moved(redirect, request), Reason::Rule),
-            Target::Respond { status, body } => (Action::Respond { status: *status, body: body.clone() }, Reason::Rule),
+        let (action, reason, shared) = match &rule.target {
+            Target::Redirect(redirect) => (moved(redirect, request), Reason::Rule, None),
+            Target::Respond { status, body } => {
+                (Action::Respond { status: *status, body: body.clone() }, Reason::Rule, None)
+            }
             Target::Split { destinations, split, audiences } => {
                 let (index, reason) = self.choose(request, split, audiences);
-                (Action::Forward(Arc::clone(&destinations[index])), reason)
+                (Action::Forward(Arc::clone(&destinations[index])), reason, Some((destinations.as_slice(), split)))
             }
         };
         Some(Decision {
@@ -219,6 +221,8 @@ impl Compiled {
             retries: rule.retries.as_ref(),
             rule_request_headers: &rule.request_headers,
             rule_response_headers: &rule.response_headers,
+            shared,
+            instead_of: None,
         })
     }
 

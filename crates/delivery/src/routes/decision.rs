@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 
 use super::HeaderOperations;
+use super::split::Split;
 
 /// What of a request decides its way.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +63,11 @@ impl Destination {
             request_headers: HeaderOperations::default(),
             response_headers: HeaderOperations::default(),
         }
+    }
+
+    /// What it is called: the version, or the service where there are none.
+    pub fn version(&self) -> &str {
+        if self.subset.is_empty() { &self.host } else { &self.subset }
     }
 
     /// What users are assigned by: the same for the same version, whatever else changes.
@@ -142,9 +148,32 @@ pub struct Decision<'t> {
     /// Changes of what is sent on: those of the destination, then those of the rule.
     pub(super) rule_request_headers: &'t HeaderOperations,
     pub(super) rule_response_headers: &'t HeaderOperations,
+    /// All destinations of the rule, with their shares.
+    pub(super) shared: Option<(&'t [Arc<Destination>], &'t Split)>,
+    /// The version that it was for, when another takes its place.
+    pub(super) instead_of: Option<Arc<Destination>>,
 }
 
-impl Decision<'_> {
+impl<'t> Decision<'t> {
+    /// Who of the rule can answer instead: of those with a share, besides those that were `tried`, the one with the greatest.
+    pub fn other(&self, tried: &[Arc<Destination>]) -> Option<&'t Arc<Destination>> {
+        let Action::Forward(chosen) = &self.action else { return None };
+        let (destinations, split) = self.shared?;
+        let untried = destinations
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| !Arc::ptr_eq(other, chosen) && !tried.iter().any(|one| Arc::ptr_eq(one, other)));
+        let shares = untried.map(|(index, other)| (split.share(index), other)).filter(|(share, _)| *share > 0.0);
+        shares.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, other)| other)
+    }
+
+    /// Another destination takes the place of the one that was chosen.
+    pub fn pass_to(&mut self, other: Arc<Destination>) {
+        if let Action::Forward(chosen) = std::mem::replace(&mut self.action, Action::Forward(other)) {
+            self.instead_of.get_or_insert(chosen);
+        }
+    }
+
     /// Changes the headers of what is sent on.
     pub fn change_request(&self, headers: &mut HeaderMap) {
         if let Action::Forward(destination) = &self.action {
@@ -161,15 +190,20 @@ impl Decision<'_> {
         self.rule_response_headers.apply(headers);
     }
 
-    /// Why, for people: `rule=canary by=user share=10`.
+    /// Why, for people: `rule=canary by=user share=10`, and `instead-of=v2` if that could not be reached.
     pub fn explain(&self) -> String {
         let rule = self.rule;
-        match self.reason {
+        let mut text = match self.reason {
             Reason::Only => format!("rule={rule} by=only"),
             Reason::Audience(part) => format!("rule={rule} by={part}"),
             Reason::User(share) => format!("rule={rule} by=user share={share}"),
             Reason::Counter(share) => format!("rule={rule} by=turn share={share}"),
             Reason::Rule => format!("rule={rule}"),
+        };
+        if let Some(chosen) = &self.instead_of {
+            // Writing to a string can't fail.
+            let _ = write!(text, " instead-of={}", chosen.version());
         }
+        text
     }
 }

@@ -1,10 +1,10 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use mcplane_delivery::gateway::{Body, BoxError, Local, Upstream};
+use mcplane_delivery::gateway::{Answered, Body, BoxError, Local, Observe, Upstream};
 use serde_json::json;
 
 use crate::rig::{Rig, at, named, nobody, routes, split, upstream, upstreams};
@@ -68,6 +68,67 @@ async fn an_upstream_that_dies_is_not_noticed() {
     for _ in 0..50 {
         let said = rig.post("/", "{}").await;
         assert_eq!((said.status, said.body.as_str()), (200, "v1"));
+    }
+}
+
+/// Of two versions one dies under load: whoever has a share answers instead and says so, and its errors are its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_version_answers_for_one_that_is_gone() {
+    let (one, two) = (named("v1").await, named("v2").await);
+    let places = upstreams([("v1", at(&[one.address])), ("v2", at(&[two.address]))]);
+    let retries = json!({"attempts": 2, "retryOn": "connect-failure,reset"});
+    let to = |subset: &str, weight: u32| {
+        let named = json!({"request": {"set": {"x-for": subset}}, "response": {"set": {"x-of": subset}}});
+        json!({"destination": {"host": "model", "subset": subset}, "weight": weight, "headers": named})
+    };
+    let table = routes(json!([{"route": [to("v1", 60), to("v2", 40), to("v3", 0)], "retries": retries}]));
+    let heard = Arc::new(Heard::default());
+    let rig = Arc::new(Rig::heard(table, places, Some(heard.clone())).await);
+    let caller = {
+        let rig = Arc::clone(&rig);
+        tokio::spawn(async move {
+            for _ in 0..400 {
+                let said = rig.post("/", "{}").await;
+                assert_eq!(said.status, 200, "{}", said.body);
+                assert_eq!(said.headers["x-mcplane-version"], said.body.as_str());
+                assert_eq!(said.headers["x-of"], said.body.as_str());
+            }
+        })
+    };
+    while heard.of("v2", 200) < 20 {
+        tokio::task::yield_now().await;
+    }
+    drop(two);
+    caller.await.unwrap();
+    let failed = heard.of("v2", 503);
+    assert!(failed > 0, "{heard:?}");
+    assert_eq!(heard.of("v1", 200) + heard.of("v2", 200), 400, "{heard:?}");
+    let mut instead = 0;
+    for _ in 0..10 {
+        let said = rig.post("/", "{}").await;
+        instead += u32::from(said.headers["x-mcplane-reason"] == "rule=0 by=turn share=40 instead-of=v2");
+    }
+    assert!((3..=5).contains(&instead), "{instead} of 10");
+    // Nobody is left: the answer is of the one that was chosen.
+    drop(one);
+    let said = rig.post("/", "{}").await;
+    assert_eq!(said.status, 503, "{}", said.body);
+}
+
+/// Counts answers by version and status.
+#[derive(Debug, Default)]
+struct Heard(Mutex<std::collections::HashMap<(String, u16), u64>>);
+
+impl Heard {
+    fn of(&self, version: &str, status: u16) -> u64 {
+        self.0.lock().unwrap().get(&(version.to_owned(), status)).copied().unwrap_or(0)
+    }
+}
+
+impl Observe for Heard {
+    fn answered(&self, answer: Answered<'_>) {
+        let version = answer.destination.map(|to| to.subset.clone()).unwrap_or_default();
+        *self.0.lock().unwrap().entry((version, answer.status.as_u16())).or_default() += 1;
     }
 }
 

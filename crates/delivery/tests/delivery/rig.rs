@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use mcplane_delivery::gateway::{Addresses, Gateway, Settings, Upstream, Upstreams, listen};
+use mcplane_delivery::gateway::{Addresses, Gateway, Observe, Settings, Upstream, Upstreams, listen};
 use mcplane_delivery::routes::{Options, Routes, compile};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -119,7 +119,11 @@ pub(crate) struct Said {
 
 impl Rig {
     pub(crate) async fn new(routes: Routes, upstreams: Upstreams) -> Self {
-        let gateway = Arc::new(Gateway::new(Settings::default(), None));
+        Self::heard(routes, upstreams, None).await
+    }
+
+    pub(crate) async fn heard(routes: Routes, upstreams: Upstreams, observer: Option<Arc<dyn Observe>>) -> Self {
+        let gateway = Arc::new(Gateway::new(Settings::default(), observer));
         gateway.replace(routes, upstreams);
         let listener = local().await;
         let address = listener.local_addr().unwrap();

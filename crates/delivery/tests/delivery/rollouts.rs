@@ -11,7 +11,7 @@ use mcplane_delivery::rollouts::service::{Rollouts, Subject};
 use mcplane_delivery::rollouts::store::Going;
 use mcplane_delivery::rollouts::{Command, Phase, RolloutSpec, StageSpec, Verdict};
 use mcplane_delivery::scope;
-use mcplane_monitoring::live::Hub;
+use mcplane_monitoring::live::{Hub, Sizes};
 use mcplane_monitoring::records::RecorderConfig;
 use mcplane_testkit::Database;
 use tempfile::TempDir;
@@ -53,7 +53,8 @@ impl Store {
 
     fn beside(&self, db: Db, name: &str) -> Server {
         let folder = self.folder.path().join(name);
-        let hub = Arc::new(Hub::open(&folder, RecorderConfig::default(), self.clock.clone()).unwrap());
+        let hub =
+            Arc::new(Hub::open(&folder, RecorderConfig::default(), Sizes::default(), self.clock.clone()).unwrap());
         let rollouts = Rollouts::new(&db, Arc::clone(&hub), name.into());
         Server { db, hub, rollouts }
     }

@@ -45,7 +45,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn serve(config: &Config) -> Result<(), StartError> {
     let shutdown = Shutdown::on_signals()?;
     compose::serve(config, shutdown, |endpoint: &Endpoint| {
-        let line = format!("mcplane is ready at {} (data in {})", endpoint.url, config.server.data_dir.display());
+        let (data, Endpoint { url, serving, .. }) = (config.server.data_dir.display(), endpoint);
+        let line = format!("mcplane is ready at {url}, models at {serving} (data in {data})");
         // A supervisor may have closed standard output.
         let _ = output::print_line(&line);
     })

@@ -83,7 +83,7 @@ pub(crate) async fn start(parts: Parts<'_>, background: &TaskTracker) -> Result<
         counted.register(registry);
     });
     let fleet = Arc::new(Fleet::new(Arc::new(Tabular), served));
-    let observers = metrics::Everybody::new(counted, observers);
+    let observers = metrics::Everybody::new(counted.clone(), observers);
     let gateway = Arc::new(Gateway::new(settings(config, listening), Some(Arc::new(observers))));
     let authorizer = access.authorizer();
     let stopping = foundation.shutdown.token();
@@ -109,6 +109,8 @@ pub(crate) async fn start(parts: Parts<'_>, background: &TaskTracker) -> Result<
         clock: Arc::clone(db.clock()),
         listeners: predictions.into(),
         built: Arc::default(),
+        counted,
+        client: client.clone(),
     };
     let known = Arc::clone(&watcher.built);
     background.spawn(stopping.clone().run_until_cancelled_owned(watcher.run()));

@@ -4,8 +4,9 @@
 //! an implicit VirtualService, which one that somebody wrote for the same host takes the place of. What a rollout holds is
 //! laid over both.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use mcplane_delivery::events::Involved;
 use mcplane_delivery::rollouts::{Held, Holdings};
 use mcplane_delivery::routes::{Compiled, Options, Override, Routes, VirtualServiceSpec, compile};
 #[cfg(test)]
@@ -109,14 +110,24 @@ pub(super) struct Built {
     /// The same for hosts of the form `*.…`, without the star.
     pub(super) wild: Vec<(String, (String, String))>,
     pub(super) pins: Pins,
+    /// All hosts and subsets that requests may be sent to, also those that are nowhere.
+    pub(super) routed: HashSet<(String, String)>,
     /// What was left out, for people.
-    pub(super) notes: Vec<String>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// What of an object could not be done as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Note {
+    /// The object.
+    pub(super) of: Involved,
+    pub(super) message: String,
 }
 
 /// Where a virtual service comes from.
 struct Source<'s> {
     namespace: &'s str,
-    whose: String,
+    whose: Involved,
     /// Whose a host of it is.
     owner: &'s dyn Fn(&str) -> (String, String),
     /// Stages of rollouts that were made for it.
@@ -140,7 +151,7 @@ pub(super) fn build(facts: &Facts<'_>) -> Built {
         let laid = laid.filter(|laid| laid.namespace == service.namespace && laid.virtual_service == service.name);
         let source = Source {
             namespace: &service.namespace,
-            whose: format!("virtualservice {}/{}", service.namespace, service.name),
+            whose: virtual_service(service),
             owner: &owner,
             laid: laid.map(|laid| laid.stage.clone()).collect(),
         };
@@ -150,7 +161,7 @@ pub(super) fn build(facts: &Facts<'_>) -> Built {
         let (namespace, name) = (&service.namespace, &service.name);
         let spec = json!({"hosts": all_names(name, namespace), "http": [{"name": "service", "route": [{"destination": {"host": name}}]}]});
         let owner = |_: &str| (namespace.clone(), name.clone());
-        let whose = format!("inferenceservice {namespace}/{name}");
+        let whose = involved("serving.kserve.io/v1beta1", "InferenceService", service);
         facts.add(Source { namespace, whose, owner: &owner, laid: vec![] }, spec, &mut built, &mut compiled);
     }
     for held in &facts.holds.services {
@@ -165,6 +176,15 @@ pub(super) fn build(facts: &Facts<'_>) -> Built {
     }
     built.routes = Routes::new(compiled);
     built
+}
+
+fn involved(api_version: &str, kind: &'static str, object: &Object) -> Involved {
+    let (namespace, name, uid) = (object.namespace.clone(), object.name.clone(), object.uid.clone());
+    Involved { api_version: api_version.to_owned(), kind, namespace, name, uid }
+}
+
+fn virtual_service(object: &Object) -> Involved {
+    involved("networking.istio.io/v1", "VirtualService", object)
 }
 
 /// All names of a service.
@@ -187,7 +207,7 @@ fn split(host: &str) -> Option<(&str, &str, bool)> {
 
 impl Facts<'_> {
     /// The hosts that a virtual service may have, by all their names.
-    fn hosts(&self, service: &Object, notes: &mut Vec<String>) -> Vec<String> {
+    fn hosts(&self, service: &Object, notes: &mut Vec<Note>) -> Vec<String> {
         let mut hosts = Vec::new();
         for host in service.spec["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             let host = host.to_ascii_lowercase();
@@ -197,10 +217,8 @@ impl Facts<'_> {
                     hosts.extend(all_names(name, namespace))
                 }
                 Some((_, namespace, sure)) if sure || self.services.within(namespace).next().is_some() => {
-                    notes.push(format!(
-                        "virtualservice {}/{}: host {host:?} is of namespace {namespace:?} and left out",
-                        service.namespace, service.name
-                    ));
+                    let message = format!("host {host:?} is of namespace {namespace:?} and left out");
+                    notes.push(Note { of: virtual_service(service), message });
                 }
                 _ => hosts.push(host),
             }
@@ -211,6 +229,7 @@ impl Facts<'_> {
     /// Compiles one virtual service, and finds the places that it sends to.
     fn add(&self, source: Source<'_>, mut spec: Value, built: &mut Built, compiled: &mut Vec<(String, Compiled)>) {
         let Source { namespace, whose, owner, laid: mut stages } = source;
+        let note = |message| Note { of: whose.clone(), message };
         for rule in spec["http"].as_array_mut().into_iter().flatten() {
             let Some(route) = rule["route"].as_array_mut() else { continue };
             for destination in route.iter_mut() {
@@ -222,6 +241,7 @@ impl Facts<'_> {
                 let text = |field: &str| destination["destination"][field].as_str().unwrap_or_default().to_owned();
                 let (host, subset) = (text("host"), text("subset"));
                 let port = destination["destination"]["port"]["number"].as_u64();
+                built.routed.insert((host.clone(), subset.clone()));
                 match self.place(namespace, &host, &subset, port) {
                     Ok(place) => {
                         if let Place::Revision(namespace, name, number) = &place {
@@ -229,7 +249,7 @@ impl Facts<'_> {
                         }
                         built.places.insert((host, subset), place);
                     }
-                    Err(note) => built.notes.push(format!("{whose}: {note}")),
+                    Err(message) => built.notes.push(note(message)),
                 }
             }
         }
@@ -240,9 +260,9 @@ impl Facts<'_> {
         });
         let mut made = match made {
             Ok(made) => made,
-            Err(why) => return built.notes.push(format!("{whose} is left out: {why}")),
+            Err(why) => return built.notes.push(note(format!("it is left out: {why}"))),
         };
-        built.notes.extend(made.notes.iter().map(|note| format!("{whose}: {note}")));
+        built.notes.extend(made.notes.iter().map(|message| note(message.clone())));
         for stage in &stages {
             made.overlay(stage);
         }

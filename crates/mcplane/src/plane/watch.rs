@@ -1,10 +1,11 @@
 //! Keeps the gateway's table true to the objects.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use mcplane_core::Clock;
+use mcplane_delivery::events::tell;
 use mcplane_delivery::gateway::{Addresses, Gateway, Upstream, Upstreams};
 use mcplane_delivery::rollouts::{Holdings, Holds};
 use mcplane_delivery::routes::Options;
@@ -15,14 +16,23 @@ use mcplane_serving::services::{Fleet, Service};
 use tokio::sync::Notify;
 
 use super::allowed::Allowed;
+use super::metrics::Counted;
 use super::model::Model;
-use super::table::{Built, Facts, Object, Place, Services, build};
+use super::table::{Built, Facts, Note, Object, Place, Services, build};
 
 /// The newest table, for whoever asks whose a host is.
 pub(super) type Known = Arc<RwLock<Option<Arc<Built>>>>;
 
-/// Routes of services, made once for each.
-type Doors = HashMap<(String, String), (Arc<Service>, Router)>;
+/// What outlives a table.
+#[derive(Default)]
+struct Kept {
+    /// Routes of services, made once for each.
+    doors: HashMap<(String, String), (Arc<Service>, Router)>,
+    /// Addresses elsewhere, which remember whether they could be reached.
+    addresses: HashMap<String, Arc<Addresses>>,
+    /// What was said of tables before.
+    notes: HashSet<Note>,
+}
 
 pub(super) struct Watcher {
     pub(super) services: Mirror<Object>,
@@ -39,18 +49,21 @@ pub(super) struct Watcher {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) listeners: Arc<[Arc<dyn Predictions>]>,
     pub(super) built: Known,
+    pub(super) counted: Counted,
+    /// Who tells of what could not be routed.
+    pub(super) client: kube::Client,
 }
 
 impl Watcher {
     /// Makes a table after each change; changes that come together are one.
     pub(super) async fn run(mut self) {
         let mut loaded = self.fleet.changes();
-        let (mut doors, mut notes) = (Doors::new(), Vec::new());
+        let mut kept = Kept::default();
         let mut held = true;
         loop {
             let holds = self.holds.borrow_and_update().clone();
             if let Some(holds) = holds {
-                self.publish(&holds, &mut doors, &mut notes);
+                self.publish(&holds, &mut kept);
             }
             tokio::select! {
                 () = self.changed.notified() => {}
@@ -61,7 +74,7 @@ impl Watcher {
         }
     }
 
-    fn publish(&self, holds: &Holdings, doors: &mut Doors, notes: &mut Vec<String>) {
+    fn publish(&self, holds: &Holdings, kept: &mut Kept) {
         let all =
             |mirror: &Mirror<Object>| -> Vec<Object> { mirror.all().iter().map(|object| (**object).clone()).collect() };
         let (services, virtual_services, rules) = (all(&self.services), all(&self.virtual_services), all(&self.rules));
@@ -80,45 +93,60 @@ impl Watcher {
             allowed: &self.allowed,
             options: &self.options,
         });
-        let upstreams = self.upstreams(&built, doors);
+        let upstreams = self.upstreams(&built, kept);
         self.gateway.replace(std::mem::take(&mut built.routes), upstreams);
         self.fleet.pin(std::mem::take(&mut built.pins));
-        if built.notes != *notes {
-            for note in built.notes.iter().filter(|note| !notes.contains(note)) {
-                tracing::warn!(note, "a route is not as it was written");
-            }
-            notes.clone_from(&built.notes);
-        }
+        self.counted.retain(|host, version| built.routed.contains(&(host.to_owned(), version.to_owned())));
+        let notes: HashSet<Note> = std::mem::take(&mut built.notes).into_iter().collect();
+        let news: Vec<Note> = notes.difference(&kept.notes).cloned().collect();
+        kept.notes = notes;
+        self.report(news);
         *self.built.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(built));
     }
 
-    fn upstreams(&self, built: &Built, doors: &mut Doors) -> Upstreams {
+    /// Says what is not as it was written, to those who look at the object and in the log.
+    fn report(&self, notes: Vec<Note>) {
+        if notes.is_empty() {
+            return;
+        }
+        let (client, now) = (self.client.clone(), self.clock.now());
+        // Routes wait for nobody's reading.
+        tokio::spawn(async move {
+            for Note { of, message } in notes {
+                let (kind, namespace, name) = (of.kind, &of.namespace, &of.name);
+                tracing::warn!(kind, namespace, name, message, "a route is not as it was written");
+                tell(&client, &of, true, ("NotAsWritten", &message), now).await;
+            }
+        });
+    }
+
+    fn upstreams(&self, built: &Built, kept: &mut Kept) -> Upstreams {
         let mut upstreams = Upstreams::default();
         for ((host, subset), place) in &built.places {
             let upstream = match place {
-                Place::Newest(namespace, name) => self.model(namespace, name, None, doors),
-                Place::Revision(namespace, name, number) => self.model(namespace, name, Some(*number), doors),
-                Place::Address(address) => {
-                    address.parse().ok().map(|address| Upstream::Http(Arc::new(Addresses::new([address]))))
-                }
+                Place::Newest(namespace, name) => self.model(namespace, name, None, kept),
+                Place::Revision(namespace, name, number) => self.model(namespace, name, Some(*number), kept),
+                Place::Address(address) => elsewhere(address, kept).map(Upstream::Http),
             };
             if let Some(upstream) = upstream {
                 upstreams.insert(host, subset, upstream);
             }
         }
-        doors.retain(|(namespace, name), _| self.fleet.get(namespace, name).is_some());
+        kept.doors.retain(|(namespace, name), _| self.fleet.get(namespace, name).is_some());
+        let named = |one: &String| built.places.values().any(|place| matches!(place, Place::Address(a) if a == one));
+        kept.addresses.retain(|address, _| named(address));
         upstreams
     }
 
     /// A service or a revision of it, if it is there.
-    fn model(&self, namespace: &str, name: &str, number: Option<u64>, doors: &mut Doors) -> Option<Upstream> {
+    fn model(&self, namespace: &str, name: &str, number: Option<u64>, kept: &mut Kept) -> Option<Upstream> {
         let service = self.fleet.get(namespace, name)?;
         let held = match number {
             Some(number) => Some(service.running(number)?),
             None => None,
         };
         let key = (namespace.to_owned(), name.to_owned());
-        let routes = match doors.get(&key).filter(|(known, _)| Arc::ptr_eq(known, &service)) {
+        let routes = match kept.doors.get(&key).filter(|(known, _)| Arc::ptr_eq(known, &service)) {
             Some((_, routes)) => routes.clone(),
             None => {
                 let routes = http::routes(http::Door {
@@ -127,10 +155,20 @@ impl Watcher {
                     listeners: Arc::clone(&self.listeners),
                     clock: Arc::clone(&self.clock),
                 });
-                doors.insert(key, (Arc::clone(&service), routes.clone()));
+                kept.doors.insert(key, (Arc::clone(&service), routes.clone()));
                 routes
             }
         };
         Some(Upstream::Local(Arc::new(Model { service, held, routes })))
     }
+}
+
+/// An address, with what is known of it.
+fn elsewhere(address: &str, kept: &mut Kept) -> Option<Arc<Addresses>> {
+    if let Some(known) = kept.addresses.get(address) {
+        return Some(Arc::clone(known));
+    }
+    let made = Arc::new(Addresses::new([address.parse().ok()?]));
+    kept.addresses.insert(address.to_owned(), Arc::clone(&made));
+    Some(made)
 }

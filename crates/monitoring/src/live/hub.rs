@@ -25,6 +25,9 @@ pub struct Kept {
     pub traffic: Traffic,
 }
 
+/// How large windows are, by host.
+pub type Sizes = HashMap<String, WatchConfig>;
+
 #[derive(Debug, Default)]
 struct Service {
     config: WatchConfig,
@@ -45,20 +48,26 @@ fn lock(watched: &Mutex<Watched>) -> MutexGuard<'_, Watched> {
 }
 
 impl Hub {
-    /// Opens the records in `folder`, and fills the windows from them. Blocking.
+    /// Opens the records in `folder`, and fills the windows from them; those that `sizes` does not name by host have the
+    /// usual sizes. Blocking.
     ///
     /// # Errors
     /// When the folder can't be read or written.
-    pub fn open(folder: &Path, config: RecorderConfig, clock: Arc<dyn Clock>) -> io::Result<Self> {
+    pub fn open(folder: &Path, config: RecorderConfig, sizes: Sizes, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let (recorder, _) = Recorder::open(folder, config, Arc::clone(&clock))?;
-        let hub = Self { services: RwLock::default(), recorder, folder: folder.to_owned(), clock };
+        let service = |config| Service { config, ..Service::default() };
+        let services = sizes.into_iter().map(|(host, config)| (host, service(config))).collect();
+        let hub = Self { services: RwLock::new(services), recorder, folder: folder.to_owned(), clock };
         hub.read_back()?;
         Ok(hub)
     }
 
     /// Predictions and labels again, in the order in which they came.
     fn read_back(&self) -> io::Result<()> {
-        let from = self.clock.now() - WatchConfig::default().outcomes.wait_ms;
+        let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
+        let waits = services.values().map(|service| service.config.outcomes.wait_ms);
+        let from = self.clock.now() - waits.fold(WatchConfig::default().outcomes.wait_ms, i64::max);
+        drop(services);
         let mut labels = Vec::new();
         Reader::scan(&self.folder.join("labels"), from, |record| labels.push(record))?;
         let mut labels = labels.into_iter().peekable();
@@ -159,14 +168,14 @@ impl Hub {
         Reader::find(&self.folder, id)
     }
 
-    /// How large the windows of a service are from now on; those that differ begin anew.
+    /// How large the windows of a service are from now on; those that differ begin anew. What they are compared with stays.
     pub fn configure(&self, host: &str, config: WatchConfig) {
         let mut services = self.services.write().unwrap_or_else(PoisonError::into_inner);
         let service = services.entry(host.to_owned()).or_default();
         if service.config != config {
             service.config = config;
             for watched in service.versions.values() {
-                *lock(watched) = Watched::new(config);
+                lock(watched).resize(config);
             }
         }
     }
@@ -265,7 +274,7 @@ mod tests {
     const HOST: &str = "fraud.lab";
 
     fn hub(folder: &Path) -> Hub {
-        Hub::open(folder, RecorderConfig::default(), Arc::new(SystemClock)).unwrap()
+        Hub::open(folder, RecorderConfig::default(), Sizes::default(), Arc::new(SystemClock)).unwrap()
     }
 
     fn rows(age: f64) -> Rows {
@@ -293,6 +302,14 @@ mod tests {
         let mut kept = first.changed();
         assert_eq!((kept.len(), first.changed().len()), (1, 0));
         drop(first);
+
+        let other = WatchConfig { rows: 5, ..WatchConfig::default() };
+        let sizes = || Sizes::from_iter([(HOST.to_owned(), other)]);
+        let small = Hub::open(folder.path(), RecorderConfig::default(), sizes(), Arc::new(SystemClock)).unwrap();
+        small.configure(HOST, other);
+        let right = small.look(HOST, "v1", SystemClock.now()).unwrap().right;
+        assert_eq!(right, Share::new(1, 1), "sizes that are known from the beginning cost nothing");
+        drop(small);
 
         let again = hub(folder.path());
         again.restore(kept.remove(0));

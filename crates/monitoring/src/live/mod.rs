@@ -10,6 +10,6 @@ mod hub;
 mod record;
 mod watched;
 
-pub use hub::{Hub, Kept};
+pub use hub::{Hub, Kept, Sizes};
 pub use record::{Labelling, Prediction, Rows};
 pub use watched::{Looked, Tally, WatchConfig, Watched};

@@ -132,6 +132,12 @@ impl Watched {
         &self.config
     }
 
+    /// Begins anew with windows of other sizes. What was counted since the start, and what they are compared with, stays.
+    pub fn resize(&mut self, config: WatchConfig) {
+        let (references, counts) = (self.references.take(), self.counts);
+        *self = Self { references, counts, ..Self::new(config) };
+    }
+
     /// A request was answered.
     pub fn answered(&mut self, now: Timestamp, status: u16, latency_us: u64) {
         let failed = status >= 500;
@@ -324,6 +330,11 @@ mod tests {
         watched.refer(&profile);
         assert!(watched.first().is_none() && watched.is_referred());
         assert_eq!(watched.look(500).features["age"].distance, Some(0.0));
+        for (at, draw) in uniform_draws(2, 500).enumerate() {
+            watched.predicted(500, PredictionId::new(1, 1, at as u64), &row(draw + 0.5, "a"));
+        }
+        watched.resize(WatchConfig { rows: 1_000, ..config });
+        assert!(watched.is_referred() && watched.look(501).features.is_empty());
         for (at, draw) in uniform_draws(2, 500).enumerate() {
             watched.predicted(500, PredictionId::new(1, 1, at as u64), &row(draw + 0.5, "a"));
         }

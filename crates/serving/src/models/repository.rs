@@ -108,7 +108,17 @@ impl Repository {
             models.remove(name);
         }
         drop(models);
+        if old.is_some() {
+            self.metrics.forget(name, version);
+        }
         old.is_some()
+    }
+
+    /// Forgets all versions.
+    pub(crate) fn clear(&self) {
+        for listed in self.list() {
+            self.unload(&listed.name, listed.version);
+        }
     }
 
     /// The version that answers: the one asked for, or the highest that is ready.

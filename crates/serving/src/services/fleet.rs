@@ -184,7 +184,7 @@ impl Fleet {
         });
         let old = services.insert(key, Arc::clone(&service));
         drop(services);
-        drop(old);
+        old.inspect(|old| old.repository.clear());
         service
     }
 
@@ -198,7 +198,7 @@ impl Fleet {
             .collect();
         let freed: Vec<_> = gone.iter().filter_map(|key| services.remove(key)).collect();
         drop(services);
-        drop(freed);
+        freed.iter().for_each(|service| service.repository.clear());
     }
 
     /// Loads a revision beside the threads that answer, and lets it answer; or notes why it can't.

@@ -83,7 +83,7 @@ fn a_service_is_found_by_its_names() {
     let place = &built.places[&("iris.prod".to_owned(), "iris-predictor-00003".to_owned())];
     assert_eq!(*place, Place::Revision("prod".into(), "iris".into(), 3));
     assert_eq!(built.pin("prod", "iris").keep, BTreeSet::from([3]));
-    assert_eq!(built.notes, Vec::<String>::new());
+    assert_eq!(built.notes, Vec::<Note>::new());
 }
 
 #[test]
@@ -106,14 +106,14 @@ fn the_missions_canary_splits_between_services() {
         holds: Holdings::default(),
     };
     let built = world.build();
-    assert_eq!(built.notes, Vec::<String>::new());
+    assert_eq!(built.notes, Vec::<Note>::new());
     assert_eq!(share(&built, "user-service", "v2"), 100);
     assert_eq!(share(&built, "user-service", "v1"), 900);
     let place = |subset: &str| built.places[&("user-service.default".to_owned(), subset.to_owned())].clone();
     assert_eq!(place("v1"), Place::Newest("default".into(), "one".into()));
     assert_eq!(place("v2"), Place::Newest("default".into(), "two".into()));
     world.services.push(service("three", "v2"));
-    assert!(world.build().notes[0].contains("fits several services"), "{:?}", world.build().notes);
+    assert!(world.build().notes[0].message.contains("fits several services"), "{:?}", world.build().notes);
 }
 
 #[test]
@@ -156,11 +156,11 @@ fn nobody_routes_for_another_namespace_or_into_one() {
     assert_eq!(goes(&built, "iris.prod", 0), to("iris.prod", "iris-predictor-00003"));
     assert!(!built.places.contains_key(&("iris.prod".to_owned(), String::new())), "{:?}", built.places);
     assert!(
-        built.notes.iter().any(|note| note.contains("host \"iris.prod\" is of namespace \"prod\"")),
+        built.notes.iter().any(|note| note.message.contains("host \"iris.prod\" is of namespace \"prod\"")),
         "{:?}",
         built.notes
     );
-    assert!(built.notes.iter().any(|note| note.contains("serving.upstreams")), "{:?}", built.notes);
+    assert!(built.notes.iter().any(|note| note.message.contains("serving.upstreams")), "{:?}", built.notes);
 }
 
 #[test]

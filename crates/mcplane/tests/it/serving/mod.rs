@@ -1,12 +1,15 @@
 //! Models that answer: from the registry to the wire, with kubectl and with clients as they are published.
 
+mod calls;
+mod changes;
 mod clients;
 mod hostile;
 mod rig;
 mod rollouts;
 mod traffic;
+mod watched;
 
-use mcplane_testkit::{Backend, on_each_backend};
+use mcplane_testkit::{Backend, eventually, on_each_backend};
 use serde_json::json;
 
 use rig::Rig;
@@ -79,8 +82,16 @@ fn a_service_lives(backend: Backend) {
     ] {
         assert!(metrics.contains(part), "{part}\n{metrics}");
     }
+    eventually("what is unloaded has no series", 60, || {
+        let metrics = rig.metrics();
+        let of = |series: &str| metrics.lines().any(|line| line.starts_with(series));
+        let routed = "mcplane_gateway_requests_total{destination=\"iris.default\",version=\"iris-predictor-00002\"";
+        let served = "mcplane_inference_requests_total{namespace=\"default\",model=\"iris\",version=\"2\"";
+        (!of(routed) && !of(served)).then_some(())
+    });
 
     rig.kubectl.ok("delete isvc iris");
     let gone = rig.infer("iris");
     assert_eq!(gone.status, 404, "{gone:?}");
+    eventually("its series are gone", 60, || (!rig.metrics().contains("\"iris")).then_some(()));
 }

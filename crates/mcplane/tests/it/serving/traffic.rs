@@ -43,4 +43,12 @@ fn the_missions_canary() {
     let answer =
         eventually("all go to v2", 60, || Some(ask()).filter(|answer| answer.header("x-mcplane-version") == "v2"));
     assert_eq!(answer.header("x-mcplane-reason"), "rule=0 by=only");
+
+    // What is not done as written is told where people look.
+    let mirrored = all.replace("  - route:\n", "  - mirror: {host: elsewhere.example}\n    route:\n");
+    assert_eq!(rig.kubectl.feed("apply -f -", &mirrored).code, 0);
+    eventually("it is told", 60, || {
+        let told = rig.kubectl.ok("describe virtualservice user-service");
+        (told.contains("NotAsWritten") && told.contains("spec.http[0].mirror is ignored")).then_some(())
+    });
 }
