@@ -125,6 +125,27 @@ impl Grant {
         &self.attributes
     }
 
+    /// The namespace that it was allowed in. Stores bind every statement to it.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a grant across namespaces, or for what is in none.
+    pub fn namespace(&self) -> Result<&str> {
+        self.namespaces()?.ok_or_else(|| Error::internal("a grant without a namespace"))
+    }
+
+    /// The same; `None` for a grant across namespaces.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a grant for no resource.
+    pub fn namespaces(&self) -> Result<Option<&str>> {
+        match &self.attributes.target {
+            Target::Resource { namespace, .. } => {
+                Ok(Some(namespace.as_str()).filter(|namespace| !namespace.is_empty()))
+            }
+            Target::Path(_) => Err(Error::internal("a grant for no resource")),
+        }
+    }
+
     /// The verb that was allowed.
     pub fn verb(&self) -> &str {
         &self.attributes.verb

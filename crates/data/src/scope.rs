@@ -1,9 +1,8 @@
-//! What roles speak of in this crate, and what its kinds have in common.
+//! What roles speak of in this crate.
 
-use mcplane_apimachinery::schema::Schema;
-use mcplane_core::authz::Target;
-use mcplane_core::{Attributes, Error, Grant, Result};
-use serde_json::{Value, json};
+use mcplane_core::Attributes;
+use mcplane_objects::roles::{CHANGE, SEE, part, rule};
+use serde_json::Value;
 
 /// The API group of the kinds.
 pub const OBJECT_GROUP: &str = "mcplane.io";
@@ -16,14 +15,6 @@ pub const REPORTS: &str = "reports";
 /// What gates decided.
 pub const DECISIONS: &str = "decisions";
 
-/// The namespace that a grant is for. Every statement is bound to it.
-pub(crate) fn namespace(grant: &Grant) -> Result<&str> {
-    match &grant.attributes().target {
-        Target::Resource { namespace, .. } if !namespace.is_empty() => Ok(namespace),
-        _ => Err(Error::internal("a grant without a namespace")),
-    }
-}
-
 /// What a role must allow for `verb`.
 pub fn attributes(verb: &'static str, resource: &'static str, namespace: &str, name: &str) -> Attributes {
     Attributes::resource(verb, GROUP, resource, namespace, name)
@@ -31,59 +22,15 @@ pub fn attributes(verb: &'static str, resource: &'static str, namespace: &str, n
 
 /// The ClusterRoles that give the sums `view`, `edit` and `admin` their rights.
 pub fn roles() -> Vec<Value> {
-    let role = |target: &str, rules: Value| {
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {
-                "name": format!("mcplane:data:{target}"),
-                "labels": {
-                    "kubernetes.io/bootstrapping": "rbac-defaults",
-                    format!("rbac.authorization.k8s.io/aggregate-to-{target}"): "true",
-                },
-                "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-            },
-            "rules": rules,
-        })
-    };
-    let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
-    let (see, change) = (["get", "list", "watch"], ["create", "update", "patch", "delete", "deletecollection"]);
+    let own = |target: &str, rules: &[Value]| part("data", target, rules);
+    let kinds = ["datacontracts", "datacontracts/status", "gates"];
     vec![
-        role(
-            "view",
-            json!([
-                rule(GROUP, &[REPORTS, DECISIONS], &see),
-                rule(OBJECT_GROUP, &["datacontracts", "datacontracts/status", "gates"], &see),
-            ]),
-        ),
-        role(
+        own("view", &[rule(GROUP, &[REPORTS, DECISIONS], SEE), rule(OBJECT_GROUP, &kinds, SEE)]),
+        own(
             "edit",
-            json!([
-                rule(GROUP, &[REPORTS, DECISIONS], &["create"]),
-                rule(OBJECT_GROUP, &["datacontracts", "gates"], &change),
-            ]),
+            &[rule(GROUP, &[REPORTS, DECISIONS], &["create"]), rule(OBJECT_GROUP, &["datacontracts", "gates"], CHANGE)],
         ),
         // Against a gate's word speaks only who answers for the namespace.
-        role("admin", json!([rule(GROUP, &[DECISIONS], &["override"])])),
+        own("admin", &[rule(GROUP, &[DECISIONS], &["override"])]),
     ]
-}
-
-/// A kind's own schema.
-pub(crate) fn compile(schema: &Value) -> Option<Schema> {
-    match Schema::from_crd(schema) {
-        Ok(schema) => Some(schema),
-        Err(error) => {
-            tracing::error!(%error, "a schema does not compile");
-            None
-        }
-    }
-}
-
-/// The same as a component of OpenAPI.
-pub(crate) fn component(version: &str, kind: &str, mut schema: Value) -> Value {
-    schema["properties"]["apiVersion"] = json!({"type": "string"});
-    schema["properties"]["kind"] = json!({"type": "string"});
-    schema["properties"]["metadata"] = json!({"type": "object"});
-    schema["x-kubernetes-group-version-kind"] = json!([{"group": OBJECT_GROUP, "kind": kind, "version": version}]);
-    json!({ format!("io.mcplane.{version}.{kind}"): schema })
 }

@@ -1,6 +1,9 @@
 //! What roles speak of in this crate, and what its kinds have in common.
 
-use std::sync::OnceLock;
+use mcplane_core::Attributes;
+use mcplane_objects::roles::{CHANGE, SEE, part, rule};
+use mcplane_objects::schemas::{count, number, object};
+use serde_json::{Value, json};
 
 use mcplane_apimachinery::schema::Schema;
 use mcplane_core::authz::Target;
@@ -20,14 +23,6 @@ pub const LABELS: &str = "labels";
 /// What was predicted.
 pub const PREDICTIONS: &str = "predictions";
 
-/// The namespace that a grant is for. Every statement is bound to it.
-pub(crate) fn namespace(grant: &Grant) -> Result<&str> {
-    match &grant.attributes().target {
-        Target::Resource { namespace, .. } if !namespace.is_empty() => Ok(namespace),
-        _ => Err(Error::internal("a grant without a namespace")),
-    }
-}
-
 /// What a role must allow for `verb`.
 pub fn attributes(verb: &'static str, resource: &'static str, namespace: &str, name: &str) -> Attributes {
     Attributes::resource(verb, GROUP, resource, namespace, name)
@@ -35,63 +30,21 @@ pub fn attributes(verb: &'static str, resource: &'static str, namespace: &str, n
 
 /// The ClusterRoles that give the sums `view`, `edit` and `admin` their rights.
 pub fn roles() -> Vec<Value> {
-    let role = |target: &str, rules: Value| {
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {
-                "name": format!("mcplane:delivery:{target}"),
-                "labels": {
-                    "kubernetes.io/bootstrapping": "rbac-defaults",
-                    format!("rbac.authorization.k8s.io/aggregate-to-{target}"): "true",
-                },
-                "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-            },
-            "rules": rules,
-        })
-    };
-    let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
-    let (see, change) = (["get", "list", "watch"], ["create", "update", "patch", "delete", "deletecollection"]);
+    let own = |target: &str, rules: &[Value]| part("delivery", target, rules);
+    let kinds = ["rollouts", "rollouts/status", "monitors", "monitors/status"];
     vec![
-        role(
-            "view",
-            json!([
-                rule(GROUP, &[ROLLOUTS, PREDICTIONS], &["get", "list"]),
-                rule(OBJECT_GROUP, &["rollouts", "rollouts/status", "monitors", "monitors/status"], &see),
-            ]),
-        ),
-        role(
+        own("view", &[rule(GROUP, &[ROLLOUTS, PREDICTIONS], &["get", "list"]), rule(OBJECT_GROUP, &kinds, SEE)]),
+        own(
             "edit",
-            json!([
+            &[
                 rule(GROUP, &[ROLLOUTS], &["pause", "resume", "promote", "abort", "retry"]),
                 rule(GROUP, &[LABELS], &["create"]),
-                rule(OBJECT_GROUP, &["rollouts", "monitors"], &change),
-            ]),
+                rule(OBJECT_GROUP, &["rollouts", "monitors"], CHANGE),
+            ],
         ),
         // Past all stages goes only who answers for the namespace.
-        role("admin", json!([rule(GROUP, &[ROLLOUTS], &["override"])])),
+        own("admin", &[rule(GROUP, &[ROLLOUTS], &["override"])]),
     ]
-}
-
-/// Compiles a kind's own schema once.
-pub(crate) fn compiled(cell: &'static OnceLock<Option<Schema>>, schema: fn() -> Value) -> Option<&'static Schema> {
-    let compile = || match Schema::from_crd(&schema()) {
-        Ok(schema) => Some(schema),
-        Err(error) => {
-            tracing::error!(%error, "a schema of delivery does not compile");
-            None
-        }
-    };
-    cell.get_or_init(compile).as_ref()
-}
-
-/// The same as a component of OpenAPI.
-pub(crate) fn component(version: &str, kind: &str, mut schema: Value) -> Value {
-    schema["properties"]["apiVersion"] = json!({"type": "string"});
-    schema["properties"]["kind"] = json!({"type": "string"});
-    schema["properties"]["metadata"] = json!({"type": "object"});
-    schema["x-kubernetes-group-version-kind"] = json!([{"group": OBJECT_GROUP, "kind": kind, "version": version}]);
-    json!({ format!("io.mcplane.{version}.{kind}"): schema })
 }
 
 /// Gives fields that are left out their defaults, at any depth.
@@ -108,39 +61,6 @@ pub(crate) fn fill(given: &mut Value, defaults: Value) {
         (given @ Value::Null, defaults) => *given = defaults,
         _ => {}
     }
-}
-
-pub(crate) fn text(about: &str) -> Value {
-    json!({"type": "string", "description": about})
-}
-
-pub(crate) fn flag(about: &str) -> Value {
-    json!({"type": "boolean", "description": about})
-}
-
-pub(crate) fn number(about: &str) -> Value {
-    json!({"type": "number", "description": about})
-}
-
-pub(crate) fn count(about: &str) -> Value {
-    json!({"type": "integer", "format": "int64", "minimum": 0, "description": about})
-}
-
-pub(crate) fn list(about: &str, items: Value) -> Value {
-    json!({"type": "array", "description": about, "items": items})
-}
-
-pub(crate) fn texts(about: &str) -> Value {
-    list(about, text("One."))
-}
-
-pub(crate) fn object(about: &str, fields: &[(&str, Value)]) -> Value {
-    let fields: Map<String, Value> = fields.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
-    json!({"type": "object", "description": about, "properties": fields})
-}
-
-pub(crate) fn anything(about: &str) -> Value {
-    json!({"description": about, "x-kubernetes-preserve-unknown-fields": true})
 }
 
 /// Two lines, as both kinds have them.

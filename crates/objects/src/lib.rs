@@ -9,6 +9,8 @@ pub mod kinds;
 pub mod mirror;
 pub mod object;
 mod quota;
+pub mod roles;
+pub mod schemas;
 mod selection;
 pub mod service;
 pub mod storage;

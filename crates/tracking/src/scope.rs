@@ -1,7 +1,8 @@
 //! What a grant gives access to: which namespace, and as which noun roles speak of it.
 
-use mcplane_core::authz::Target;
-use mcplane_core::{Attributes, Error, Grant, Result};
+use mcplane_core::Attributes;
+use mcplane_objects::roles::{CHANGE, SEE, part, rule};
+use serde_json::Value;
 
 /// A resource as roles name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,44 +52,15 @@ impl Noun {
     }
 }
 
-/// The namespace that a grant is for. Every statement of this crate is bound to it.
-///
-/// # Errors
-/// [`Error::Internal`] for a grant across namespaces, which no door of this crate asks for.
-pub(crate) fn namespace(grant: &Grant) -> Result<&str> {
-    match &grant.attributes().target {
-        Target::Resource { namespace, .. } if !namespace.is_empty() => Ok(namespace),
-        _ => Err(Error::internal("a grant without a namespace")),
-    }
-}
-
 /// The ClusterRoles that give the sums `view`, `edit` and `admin` their rights in this crate's nouns.
-pub fn roles() -> Vec<serde_json::Value> {
-    let role = |target: &str, rules: serde_json::Value| {
-        serde_json::json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {
-                "name": format!("mcplane:tracking:{target}"),
-                "labels": {
-                    "kubernetes.io/bootstrapping": "rbac-defaults",
-                    format!("rbac.authorization.k8s.io/aggregate-to-{target}"): "true",
-                },
-                "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-            },
-            "rules": rules,
-        })
-    };
+pub fn roles() -> Vec<Value> {
     let everyday = |verbs: &[&str]| {
-        serde_json::json!([
-            {"apiGroups": [GROUP], "resources": EVERYDAY.map(|noun| noun.resource), "verbs": verbs},
-            {"apiGroups": [OBJECT_GROUP], "resources": [MODELS.resource, MODEL_VERSIONS.resource], "verbs": verbs},
-        ])
+        let own = EVERYDAY.map(|noun| noun.resource);
+        [rule(GROUP, &own, verbs), rule(OBJECT_GROUP, &[MODELS.resource, MODEL_VERSIONS.resource], verbs)]
     };
-    let webhooks = serde_json::json!([{"apiGroups": [GROUP], "resources": [WEBHOOKS.resource], "verbs": ["*"]}]);
     vec![
-        role("view", everyday(&["get", "list", "watch"])),
-        role("edit", everyday(&["create", "update", "patch", "delete", "deletecollection"])),
-        role("admin", webhooks),
+        part("tracking", "view", &everyday(SEE)),
+        part("tracking", "edit", &everyday(CHANGE)),
+        part("tracking", "admin", &[rule(GROUP, &[WEBHOOKS.resource], &["*"])]),
     ]
 }

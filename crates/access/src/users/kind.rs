@@ -1,13 +1,12 @@
 //! The facts and rules of the kind `User`.
 
-use std::sync::OnceLock;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use mcplane_apimachinery::names;
 use mcplane_apimachinery::schema::Schema;
 use mcplane_core::FieldError;
 use mcplane_objects::http::AGE;
 use mcplane_objects::object::ObjectExt as _;
+use mcplane_objects::schemas::{OwnSchema, text};
 use mcplane_objects::{Column, Kind, NameRule, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,6 +41,8 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The longest name that still fits a token and a column.
 const LONGEST_NAME: usize = 253;
 
+static SCHEMA: OwnSchema = OwnSchema::new(schema);
+
 impl Resource for User {
     const KIND: Kind = Kind {
         name_rule: NameRule::PathSegment,
@@ -58,24 +59,11 @@ impl Resource for User {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        let compile = || match Schema::from_crd(&schema()) {
-            Ok(schema) => Some(schema),
-            Err(error) => {
-                tracing::error!(%error, "the schema of users does not compile");
-                None
-            }
-        };
-        SCHEMA.get_or_init(compile).as_ref()
+        SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        let mut component = schema();
-        component["properties"]["apiVersion"] = json!({"type": "string"});
-        component["properties"]["kind"] = json!({"type": "string"});
-        component["properties"]["metadata"] = json!({"type": "object"});
-        component["x-kubernetes-group-version-kind"] = json!([{"group": GROUP, "kind": "User", "version": version}]);
-        Some(json!({ format!("io.mcplane.{version}.User"): component }))
+        Some(SCHEMA.component(&Self::KIND, version))
     }
 
     /// The status is the server's, and passwords stay out of annotations.
@@ -109,7 +97,6 @@ impl Resource for User {
 }
 
 fn schema() -> Value {
-    let text = |about: &str| json!({"type": "string", "description": about});
     json!({
         "type": "object",
         "description": "A local user, who logs in with a password.",

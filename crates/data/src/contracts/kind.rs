@@ -1,17 +1,18 @@
 //! `DataContract`: a contract as an object.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use mcplane_apimachinery::schema::Schema;
 use mcplane_core::FieldError;
 use mcplane_objects::http::AGE;
+use mcplane_objects::schemas::{OwnSchema, count, list, text};
 use mcplane_objects::storage::Storage;
 use mcplane_objects::{Column, Kind, RegisteredKind, Registry, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Spec;
-use crate::scope::{OBJECT_GROUP, VERSION, compile, component};
+use crate::scope::{OBJECT_GROUP, VERSION};
 
 /// A contract as an object.
 #[derive(Debug, Deserialize)]
@@ -31,6 +32,8 @@ fn passing(contract: &Value) -> Value {
     let condition = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == "Passing"));
     condition.map_or_else(|| "Unknown".into(), |condition| condition["status"].clone())
 }
+
+static SCHEMA: OwnSchema = OwnSchema::new(schema);
 
 impl Resource for DataContract {
     const KIND: Kind = Kind {
@@ -64,12 +67,11 @@ impl Resource for DataContract {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        SCHEMA.get_or_init(|| compile(&schema())).as_ref()
+        SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        Some(component(version, "DataContract", schema()))
+        Some(SCHEMA.component(&Self::KIND, version))
     }
 
     fn validate(new: &Self, _: Option<&Self>) -> Vec<FieldError> {
@@ -77,16 +79,8 @@ impl Resource for DataContract {
     }
 }
 
-fn text(about: &str) -> Value {
-    json!({"type": "string", "description": about})
-}
-
 fn choice(about: &str, choices: &[&str]) -> Value {
     json!({"type": "string", "description": about, "enum": choices})
-}
-
-fn list(about: &str, items: Value) -> Value {
-    json!({"type": "array", "description": about, "items": items})
 }
 
 fn any(about: &str) -> Value {
@@ -95,10 +89,6 @@ fn any(about: &str) -> Value {
 
 fn flag(about: &str) -> Value {
     json!({"type": "boolean", "description": about})
-}
-
-fn count(about: &str) -> Value {
-    json!({"type": "integer", "format": "int64", "minimum": 0, "description": about})
 }
 
 const SEVERITIES: &[&str] = &["hard", "soft"];

@@ -1,17 +1,18 @@
 //! `Gate`: a policy as an object.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use mcplane_apimachinery::schema::Schema;
 use mcplane_core::FieldError;
 use mcplane_objects::http::AGE;
+use mcplane_objects::schemas::{OwnSchema, count, number, text};
 use mcplane_objects::storage::Storage;
 use mcplane_objects::{Column, Kind, RegisteredKind, Registry, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::spec::Policy;
-use crate::scope::{OBJECT_GROUP, VERSION, compile, component};
+use crate::scope::{OBJECT_GROUP, VERSION};
 
 /// A gate as an object.
 #[derive(Debug, Deserialize)]
@@ -24,6 +25,8 @@ pub struct Gate {
 pub fn register(registry: &mut Registry, storage: Arc<dyn Storage>) {
     registry.add(RegisteredKind::new::<Gate>(storage));
 }
+
+static SCHEMA: OwnSchema = OwnSchema::new(schema);
 
 impl Resource for Gate {
     const KIND: Kind = Kind {
@@ -48,12 +51,11 @@ impl Resource for Gate {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        SCHEMA.get_or_init(|| compile(&schema())).as_ref()
+        SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        Some(component(version, "Gate", schema()))
+        Some(SCHEMA.component(&Self::KIND, version))
     }
 
     fn validate(new: &Self, _: Option<&Self>) -> Vec<FieldError> {
@@ -62,9 +64,6 @@ impl Resource for Gate {
 }
 
 fn schema() -> Value {
-    let text = |about: &str| json!({"type": "string", "description": about});
-    let number = |about: &str| json!({"type": "number", "description": about});
-    let count = |about: &str| json!({"type": "integer", "format": "int64", "minimum": 0, "description": about});
     let metrics: Vec<&str> = super::spec::Metric::ALL.iter().map(|metric| metric.name()).collect();
     let metric = json!({"type": "string", "enum": metrics, "description": "The metric."});
     json!({

@@ -9,7 +9,6 @@ use super::decide::{Evaluation, Verdict, decide};
 use super::spec::Policy;
 use super::store::{self, Filter};
 use crate::data::Data;
-use crate::scope::namespace;
 
 /// Decisions of a page.
 const MOST_LISTED: i64 = 1000;
@@ -95,7 +94,7 @@ impl Data {
     /// # Errors
     /// `NotFound` for the gate, `BadRequest` for what can't be.
     pub async fn decide(&self, grant: &Grant, new: NewDecision) -> Result<Decision> {
-        let namespace = namespace(grant)?.to_owned();
+        let namespace = grant.namespace()?.to_owned();
         let NewDecision { gate, model, version, evaluation } = new;
         for (field, text) in [("gate", &gate), ("model", &model), ("version", &version)] {
             check_text(field, text)?;
@@ -157,7 +156,7 @@ impl Data {
         if !(1..=MOST_LISTED).contains(&filter.limit) {
             return Err(Error::bad_request(format!("limit: must be from 1 to {MOST_LISTED}")));
         }
-        store::list(&self.db, namespace(grant)?, filter).await
+        store::list(&self.db, grant.namespace()?, filter).await
     }
 
     /// One decision.
@@ -165,7 +164,7 @@ impl Data {
     /// # Errors
     /// `Missing`.
     pub async fn decision(&self, grant: &Grant, id: &str) -> Result<Decision> {
-        self.decision_of(namespace(grant)?, id).await
+        self.decision_of(grant.namespace()?, id).await
     }
 
     /// Lets a version on that a gate did not pass. Says so once, for good, with a reason.
@@ -174,7 +173,7 @@ impl Data {
     /// `Missing`, `BadRequest` without a reason, `WrongState` for a decision that passed or was overridden already.
     pub async fn override_decision(&self, grant: &Grant, id: &str, reason: &str) -> Result<Decision> {
         check_text("reason", reason)?;
-        let (namespace, id) = (namespace(grant)?.to_owned(), id.to_owned());
+        let (namespace, id) = (grant.namespace()?.to_owned(), id.to_owned());
         let before = self.decision_of(&namespace, &id).await?;
         let detail = format!("{} {} by gate {}: {reason}", before.model, before.version, before.gate);
         let entry = audit::entry(grant, "override", &id, "allowed", 200, &detail);
@@ -198,7 +197,7 @@ impl Data {
     /// Whether a version may be deployed: the newest decision of each of `gates`, or of every gate that decided on it if none is
     /// named, must have passed or be overridden, and there must be one.
     pub async fn may_deploy(&self, grant: &Grant, model: &str, version: &str, gates: &[String]) -> Result<Deployable> {
-        let decisions = store::newest(&self.db, namespace(grant)?, model, version).await?;
+        let decisions = store::newest(&self.db, grant.namespace()?, model, version).await?;
         let named = |name: &str| gates.is_empty() || gates.iter().any(|gate| gate == name);
         let mut deployable = Deployable { allowed: true, reasons: vec![] };
         for decision in decisions.iter().filter(|decision| named(&decision.gate)) {

@@ -13,7 +13,6 @@ use super::event;
 use super::store::{self, Filter, Insert};
 use crate::contracts::Report;
 use crate::data::Data;
-use crate::scope::namespace;
 
 /// Reports of a page.
 pub(crate) const MOST_LISTED: i64 = 1000;
@@ -75,7 +74,7 @@ impl Data {
     /// # Errors
     /// `NotFound` for the contract, `BadRequest` for a report that can't be.
     pub async fn report(&self, grant: &Grant, new: NewReport) -> Result<StoredReport> {
-        let namespace = namespace(grant)?.to_owned();
+        let namespace = grant.namespace()?.to_owned();
         let NewReport { contract, mut report } = new;
         self.contract(grant, &namespace, &contract).await?;
         // What it comes to follows from what it says.
@@ -133,7 +132,7 @@ impl Data {
         if !(1..=MOST_LISTED).contains(&filter.limit) {
             return Err(Error::bad_request(format!("limit: must be from 1 to {MOST_LISTED}")));
         }
-        store::list(&self.db, namespace(grant)?, filter).await
+        store::list(&self.db, grant.namespace()?, filter).await
     }
 
     /// One report.
@@ -141,7 +140,7 @@ impl Data {
     /// # Errors
     /// `Missing`.
     pub async fn one_report(&self, grant: &Grant, id: &str) -> Result<StoredReport> {
-        self.stored(namespace(grant)?, id).await
+        self.stored(grant.namespace()?, id).await
     }
 }
 

@@ -1,18 +1,15 @@
 //! `Monitor`: how a service is watched.
 
-use std::sync::OnceLock;
-
 use mcplane_apimachinery::schema::Schema;
 use mcplane_core::FieldError;
 use mcplane_objects::http::AGE;
+use mcplane_objects::schemas::{OwnSchema, anything, count, flag, list, object, text, texts};
 use mcplane_objects::{Column, Kind, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::MonitorSpec;
-use crate::scope::{
-    OBJECT_GROUP, VERSION, anything, band, compiled, component, count, fill, flag, list, object, text, texts,
-};
+use crate::scope::{OBJECT_GROUP, VERSION, band, fill};
 
 /// A monitor as an object.
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +18,8 @@ pub struct Monitor {
     #[serde(default)]
     pub spec: MonitorSpec,
 }
+
+static SCHEMA: OwnSchema = OwnSchema::new(schema);
 
 impl Resource for Monitor {
     const KIND: Kind = Kind {
@@ -60,12 +59,11 @@ impl Resource for Monitor {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        compiled(&SCHEMA, schema)
+        SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        Some(component(version, "Monitor", schema()))
+        Some(SCHEMA.component(&Self::KIND, version))
     }
 
     /// The defaults are written out, so that it is known where the lines are.

@@ -15,7 +15,7 @@ use mcplane_objects::storage::{Range, Storage, Stored};
 use tokio::sync::oneshot;
 
 use super::{MonitorSpec, store};
-use crate::scope::{OBJECT_GROUP, namespace};
+use crate::scope::OBJECT_GROUP;
 
 /// Who knows the models behind predictions.
 pub trait Models: Send + Sync + std::fmt::Debug {
@@ -108,7 +108,7 @@ impl Monitors {
     /// # Errors
     /// `Unavailable` when the disk does not keep up; labels before the refused one are kept.
     pub async fn label(&self, grant: &Grant, labels: Vec<Labelling>) -> Result<Vec<Labelled>> {
-        let namespace = namespace(grant)?;
+        let namespace = grant.namespace()?;
         let mut durable = Vec::with_capacity(labels.len());
         for labelling in &labels {
             let (sender, receiver) = oneshot::channel();
@@ -133,7 +133,7 @@ impl Monitors {
     /// # Errors
     /// `Missing` when no revision of the namespace makes such predictions.
     pub async fn prediction(&self, grant: &Grant, id: PredictionId) -> Result<Known> {
-        let own = namespace(grant)?;
+        let own = grant.namespace()?;
         let served = self.models.served(id.revision()).await?.filter(|served| served.namespace == own);
         let served = served.ok_or_else(|| Error::Missing(format!("nothing here made prediction {id}")))?;
         let hub = Arc::clone(&self.hub);

@@ -1,18 +1,15 @@
 //! `Rollout`: how versions of a service go out.
 
-use std::sync::OnceLock;
-
 use mcplane_apimachinery::schema::Schema;
 use mcplane_core::FieldError;
 use mcplane_objects::http::AGE;
+use mcplane_objects::schemas::{OwnSchema, anything, count, flag, list, number, object, text, texts};
 use mcplane_objects::{Column, Kind, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Analysis, RolloutSpec};
-use crate::scope::{
-    OBJECT_GROUP, VERSION, anything, band, compiled, component, count, fill, flag, list, number, object, text, texts,
-};
+use crate::scope::{OBJECT_GROUP, VERSION, band, fill};
 
 /// A rollout as an object.
 #[derive(Debug, Default, Deserialize)]
@@ -32,6 +29,8 @@ fn subject(rollout: &Value) -> Value {
     let named = |field: &str| spec[field].as_str().filter(|name| !name.is_empty());
     named("service").or_else(|| named("virtualService")).unwrap_or_default().into()
 }
+
+static SCHEMA: OwnSchema = OwnSchema::new(schema);
 
 impl Resource for Rollout {
     const KIND: Kind = Kind {
@@ -54,12 +53,11 @@ impl Resource for Rollout {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        compiled(&SCHEMA, schema)
+        SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        Some(component(version, "Rollout", schema()))
+        Some(SCHEMA.component(&Self::KIND, version))
     }
 
     /// The defaults are written out, so that it is known by what a version was judged.

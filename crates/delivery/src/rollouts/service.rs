@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::store::{self, Decision, Going, Samples};
 use super::{Command, Effect, Event, Judgement, RolloutSpec, Sample, State, judge};
-use crate::scope::{OBJECT_GROUP, namespace};
+use crate::scope::OBJECT_GROUP;
 
 /// As whom rollouts move by themselves.
 pub(crate) const COMPONENT: &str = "rollouts";
@@ -127,7 +127,7 @@ impl Rollouts {
     /// # Errors
     /// `Missing` when nothing goes out, `WrongState` when the phase does not allow it.
     pub async fn command(&self, grant: &Grant, name: &str, command: Command) -> Result<Going> {
-        let of = namespace(grant)?.to_owned();
+        let of = grant.namespace()?.to_owned();
         let found = store::all(&self.db).await?.into_iter().filter(|one| one.namespace == of && one.name == name);
         let newest = found.max_by_key(|one| one.looked_at);
         let missing = || Error::Missing(format!("nothing went out by rollout {name:?} so far"));
@@ -158,7 +158,7 @@ impl Rollouts {
         if !(1..=MOST_LISTED).contains(&limit) {
             return Err(Error::bad_request(format!("limit: must be from 1 to {MOST_LISTED}")));
         }
-        store::decisions(&self.db, namespace(grant)?, name, before.unwrap_or(i64::MAX), limit).await
+        store::decisions(&self.db, grant.namespace()?, name, before.unwrap_or(i64::MAX), limit).await
     }
 
     /// Forgets a rollout whose object is gone.

@@ -1,10 +1,9 @@
 //! The kind `FeatureView`.
 
-use std::sync::OnceLock;
-
 use mcplane_apimachinery::schema::Schema;
 use mcplane_core::FieldError;
 use mcplane_objects::http::AGE;
+use mcplane_objects::schemas::{OwnSchema, text};
 use mcplane_objects::{Column, Kind, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,6 +23,8 @@ pub struct FeatureView {
     /// What it says.
     pub spec: FeatureViewSpec,
 }
+
+static SCHEMA: OwnSchema = OwnSchema::new(schema);
 
 impl Resource for FeatureView {
     const KIND: Kind = Kind {
@@ -45,25 +46,11 @@ impl Resource for FeatureView {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        let compile = || match Schema::from_crd(&schema()) {
-            Ok(schema) => Some(schema),
-            Err(error) => {
-                tracing::error!(%error, "the schema of feature views does not compile");
-                None
-            }
-        };
-        SCHEMA.get_or_init(compile).as_ref()
+        SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        let mut schema = schema();
-        for (field, kind) in [("apiVersion", "string"), ("kind", "string"), ("metadata", "object")] {
-            schema["properties"][field] = json!({"type": kind});
-        }
-        schema["x-kubernetes-group-version-kind"] =
-            json!([{"group": GROUP, "kind": "FeatureView", "version": version}]);
-        Some(json!({ format!("io.mcplane.{version}.FeatureView"): schema }))
+        Some(SCHEMA.component(&Self::KIND, version))
     }
 
     fn validate(new: &Self, _: Option<&Self>) -> Vec<FieldError> {
@@ -102,7 +89,6 @@ fn current(view: &Value) -> &'static str {
 }
 
 fn schema() -> Value {
-    let text = |about: &str| json!({"type": "string", "description": about});
     let number = |about: &str| json!({"type": "integer", "format": "int64", "description": about});
     let materialization = json!({
         "type": "object",

@@ -1,16 +1,15 @@
 //! `Pipeline` and `PipelineVersion`, as Kubeflow Pipelines has them: a name, and what it stood for at some time.
 
-use std::sync::OnceLock;
-
 use mcplane_apimachinery::schema::Schema;
 use mcplane_core::FieldError;
 use mcplane_objects::http::AGE;
+use mcplane_objects::schemas::{OwnSchema, anything, of_kind, text};
 use mcplane_objects::{Column, Kind, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::run::parse_spec;
-use super::{KUBEFLOW, KUBEFLOW_VERSION, anything, compiled, component, kind_of, text};
+use super::{KUBEFLOW, KUBEFLOW_VERSION};
 
 /// A pipeline: what its versions have in common.
 #[derive(Debug, Deserialize)]
@@ -45,6 +44,9 @@ const DISPLAY_NAME: Column = Column {
     cell: |object| object["spec"]["displayName"].as_str().unwrap_or_default().into(),
 };
 
+static PIPELINE_SCHEMA: OwnSchema = OwnSchema::new(pipeline_schema);
+static VERSION_SCHEMA: OwnSchema = OwnSchema::new(version_schema);
+
 impl Resource for Pipeline {
     const KIND: Kind = Kind {
         status: true,
@@ -55,12 +57,11 @@ impl Resource for Pipeline {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        compiled(&SCHEMA, pipeline_schema)
+        PIPELINE_SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        Some(component(KUBEFLOW, version, "Pipeline", pipeline_schema()))
+        Some(PIPELINE_SCHEMA.component(&Self::KIND, version))
     }
 }
 
@@ -84,12 +85,11 @@ impl Resource for PipelineVersion {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        compiled(&SCHEMA, version_schema)
+        VERSION_SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        Some(component(KUBEFLOW, version, "PipelineVersion", version_schema()))
+        Some(VERSION_SCHEMA.component(&Self::KIND, version))
     }
 
     fn validate(new: &Self, old: Option<&Self>) -> Vec<FieldError> {
@@ -113,7 +113,7 @@ impl Resource for PipelineVersion {
 }
 
 fn pipeline_schema() -> Value {
-    kind_of(
+    of_kind(
         "A pipeline; what it does is in its versions.",
         json!({"displayName": text("What people call it."), "description": text("What it is for.")}),
         json!({}),
@@ -121,7 +121,7 @@ fn pipeline_schema() -> Value {
 }
 
 fn version_schema() -> Value {
-    kind_of(
+    of_kind(
         "A version of a pipeline.",
         json!({
             "pipelineName": text("The pipeline."),

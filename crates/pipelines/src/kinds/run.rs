@@ -1,15 +1,14 @@
 //! `PipelineRun`: a pipeline is to run once, with these arguments.
 
-use std::sync::OnceLock;
-
 use mcplane_apimachinery::schema::Schema;
 use mcplane_core::FieldError;
 use mcplane_objects::http::AGE;
+use mcplane_objects::schemas::{OwnSchema, anything, of_kind, text};
 use mcplane_objects::{Column, Kind, Resource};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{GROUP, RUNS, VERSION, anything, compiled, component, kind_of, text};
+use super::{GROUP, RUNS, VERSION};
 use crate::ir::Plan;
 
 /// A run of a pipeline.
@@ -85,6 +84,8 @@ pub(crate) fn arguments(plan: &Plan, given: &Map<String, Value>) -> Vec<FieldErr
     }
 }
 
+static SCHEMA: OwnSchema = OwnSchema::new(run_schema);
+
 impl Resource for PipelineRun {
     const KIND: Kind = Kind {
         status: true,
@@ -103,12 +104,11 @@ impl Resource for PipelineRun {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        compiled(&SCHEMA, run_schema)
+        SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        Some(component(GROUP, version, "PipelineRun", run_schema()))
+        Some(SCHEMA.component(&Self::KIND, version))
     }
 
     fn validate(new: &Self, old: Option<&Self>) -> Vec<FieldError> {
@@ -176,7 +176,7 @@ fn run_schema() -> Value {
     let condition = json!({
         "type": text(""), "status": text(""), "reason": text(""), "message": text(""), "lastTransitionTime": text(""),
     });
-    kind_of(
+    of_kind(
         "A run of a pipeline.",
         json!({
             "pipelineSpec": anything("The compiled pipeline, as an object or as the text of its file."),

@@ -1,9 +1,8 @@
 //! The kind `Node`: machines tell of themselves, clients look.
 
-use std::sync::OnceLock;
-
 use mcplane_apimachinery::schema::Schema;
 use mcplane_objects::http::AGE;
+use mcplane_objects::schemas::OwnSchema;
 use mcplane_objects::{Column, Kind, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,6 +10,8 @@ use serde_json::{Value, json};
 /// A machine, as an object.
 #[derive(Debug, Deserialize)]
 pub struct Node {}
+
+static SCHEMA: OwnSchema = OwnSchema::new(schema);
 
 impl Resource for Node {
     const KIND: Kind = Kind {
@@ -36,24 +37,11 @@ impl Resource for Node {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        let compile = || match Schema::from_crd(&schema()) {
-            Ok(schema) => Some(schema),
-            Err(error) => {
-                tracing::error!(%error, "the schema of nodes does not compile");
-                None
-            }
-        };
-        SCHEMA.get_or_init(compile).as_ref()
+        SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        let mut component = schema();
-        component["properties"]["apiVersion"] = json!({"type": "string"});
-        component["properties"]["kind"] = json!({"type": "string"});
-        component["properties"]["metadata"] = json!({"type": "object"});
-        component["x-kubernetes-group-version-kind"] = json!([{"group": "", "kind": "Node", "version": version}]);
-        Some(json!({ format!("io.k8s.api.core.{version}.Node"): component }))
+        Some(SCHEMA.component(&Self::KIND, version))
     }
 }
 

@@ -11,7 +11,6 @@ use mcplane_objects::audit;
 use super::{Queue, QueueSettings};
 use crate::dispatch::Event;
 use crate::scheduler::Scheduler;
-use crate::scope::namespace;
 use crate::tasks::{State, notes};
 
 const COLUMNS: &str = "namespace, name, paused, weight, most";
@@ -35,7 +34,7 @@ impl Scheduler {
 
     /// The queues of the grant's namespace that hold tasks or are set up.
     pub async fn queues(&self, grant: &Grant) -> Result<Vec<Queue>> {
-        let namespace = namespace(grant)?;
+        let namespace = grant.namespace()?;
         let sql = format!("SELECT {COLUMNS} FROM queues WHERE namespace = $1");
         let settings = self.db.fetch(sql, vec![namespace.into()]).await?;
         let mut queues: BTreeMap<Arc<str>, Queue> = BTreeMap::new();
@@ -72,7 +71,7 @@ impl Scheduler {
         if weight.is_some_and(|weight| !(1..=1_000).contains(&weight)) || most.is_some_and(|most| most < 0) {
             return Err(Error::bad_request("weight must be 1 to 1000, and limit not negative"));
         }
-        let namespace = namespace(grant)?;
+        let namespace = grant.namespace()?;
         self.require_namespace(namespace)?;
         let entry = audit::entry(grant, "update", name, "allowed", 200, "");
         let paused = paused.map(i64::from);

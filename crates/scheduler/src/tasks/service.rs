@@ -13,7 +13,7 @@ use super::types::{NewTask, State, Task};
 use crate::dispatch::Event;
 use crate::pods;
 use crate::scheduler::Scheduler;
-use crate::scope::{self, namespace};
+use crate::scope;
 
 /// Tasks that one call may submit.
 pub const MOST_AT_ONCE: usize = 1_000;
@@ -34,7 +34,7 @@ impl Scheduler {
         }
         let context = grant.context();
         let by = Submission {
-            namespace: namespace(grant)?.into(),
+            namespace: grant.namespace()?.into(),
             created_by: context.caller.name.clone(),
             trace: context.trace.to_string(),
             process: self.identity.clone(),
@@ -74,13 +74,13 @@ impl Scheduler {
     /// # Errors
     /// [`Error::NotFound`] if there is none.
     pub async fn task(&self, grant: &Grant, id: &str) -> Result<Task> {
-        store::get(&self.db, namespace(grant)?, id).await?.ok_or_else(|| missing(id))
+        store::get(&self.db, grant.namespace()?, id).await?.ok_or_else(|| missing(id))
     }
 
     /// A page of the tasks of the grant's namespace, or of all for a grant across them; newest first.
     pub async fn tasks(&self, grant: &Grant, mut filter: Filter) -> Result<Vec<Task>> {
         filter.limit = filter.limit.clamp(1, LONGEST_PAGE);
-        store::list(&self.db, scope::namespaces(grant)?, &filter).await
+        store::list(&self.db, grant.namespaces()?, &filter).await
     }
 
     /// Wants a task to end. One that runs is told, and killed when its grace is over; one that is finished stays as it is.
@@ -134,7 +134,7 @@ impl Scheduler {
     /// # Errors
     /// [`Error::NotFound`] if there is none, [`Error::BadRequest`] unless it failed or was cancelled.
     pub async fn retry_task(&self, grant: &Grant, id: &str) -> Result<Task> {
-        let (namespace, id) = (namespace(grant)?.to_owned(), id.to_owned());
+        let (namespace, id) = (grant.namespace()?.to_owned(), id.to_owned());
         let entry = audit::entry(grant, "retry", &id, "allowed", 200, "");
         let task = self
             .db

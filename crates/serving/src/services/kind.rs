@@ -1,11 +1,10 @@
 //! `InferenceService`: its facts, schema and columns. The schema is the part of KServe's that is served in process; the
 //! rest is for containers, and refused rather than ignored.
 
-use std::sync::OnceLock;
-
 use mcplane_apimachinery::schema::Schema;
 use mcplane_core::FieldError;
 use mcplane_objects::http::AGE;
+use mcplane_objects::schemas::{OwnSchema, text};
 use mcplane_objects::{Column, Kind, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -39,6 +38,8 @@ fn is_previous(share: &Value) -> bool {
 fn is_latest(share: &Value) -> bool {
     share["latestRevision"] == true
 }
+
+static SCHEMA: OwnSchema = OwnSchema::new(schema);
 
 impl Resource for InferenceService {
     const KIND: Kind = Kind {
@@ -79,25 +80,11 @@ impl Resource for InferenceService {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        let compile = || match Schema::from_crd(&schema()) {
-            Ok(schema) => Some(schema),
-            Err(error) => {
-                tracing::error!(%error, "the schema of services does not compile");
-                None
-            }
-        };
-        SCHEMA.get_or_init(compile).as_ref()
+        SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        let mut schema = schema();
-        for (field, kind) in [("apiVersion", "string"), ("kind", "string"), ("metadata", "object")] {
-            schema["properties"][field] = json!({"type": kind});
-        }
-        schema["x-kubernetes-group-version-kind"] =
-            json!([{"group": GROUP, "kind": "InferenceService", "version": version}]);
-        Some(json!({ format!("io.kserve.serving.{version}.InferenceService"): schema }))
+        Some(SCHEMA.component(&Self::KIND, version))
     }
 
     fn prepare(new: &mut Value, _: Option<&Value>) {
@@ -107,10 +94,6 @@ impl Resource for InferenceService {
     fn validate(new: &Self, _: Option<&Self>) -> Vec<FieldError> {
         new.spec.faults()
     }
-}
-
-fn text(about: &str) -> Value {
-    json!({"type": "string", "description": about})
 }
 
 fn count(about: &str) -> Value {

@@ -1,7 +1,8 @@
 //! What roles speak of in this module.
 
 use mcplane_core::Attributes;
-use serde_json::{Value, json};
+use mcplane_objects::roles::{CHANGE, SEE, part, rule};
+use serde_json::Value;
 
 /// The API group of the kind.
 pub const GROUP: &str = "serving.kserve.io";
@@ -17,26 +18,11 @@ pub fn attributes(namespace: &str, service: &str) -> Attributes {
     Attributes::resource("create", GROUP, RESOURCE, namespace, service).with_subresource(INFER)
 }
 
-/// The ClusterRoles that give the sums `view`, `edit` and `admin` their rights.
+/// The ClusterRoles that give the sums `view` and `edit` their rights.
 pub fn roles() -> Vec<Value> {
-    let role = |target: &str, resources: &[&str], verbs: &[&str]| {
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {
-                "name": format!("mcplane:serving:{target}"),
-                "labels": {
-                    "kubernetes.io/bootstrapping": "rbac-defaults",
-                    format!("rbac.authorization.k8s.io/aggregate-to-{target}"): "true",
-                },
-                "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-            },
-            "rules": [{"apiGroups": [GROUP], "resources": resources, "verbs": verbs}],
-        })
-    };
-    let (see, change) = (["get", "list", "watch"], ["create", "update", "patch", "delete", "deletecollection"]);
+    let [status, infer] = ["status", INFER].map(|sub| format!("{RESOURCE}/{sub}"));
     vec![
-        role("view", &["inferenceservices", "inferenceservices/status"], &see),
-        role("edit", &["inferenceservices", "inferenceservices/infer"], &change),
+        part("serving", "view", &[rule(GROUP, &[RESOURCE, &status], SEE)]),
+        part("serving", "edit", &[rule(GROUP, &[RESOURCE, &infer], CHANGE)]),
     ]
 }

@@ -10,7 +10,6 @@ use super::paths::{self, WORKSPACES};
 use super::store;
 use super::types::Artifact;
 use crate::Tracking;
-use crate::scope::namespace;
 
 /// Names listed at most; the protocol has no pages for artifacts.
 const MOST_LISTED: usize = 50_000;
@@ -45,7 +44,7 @@ impl Tracking {
     /// # Errors
     /// [`Error::BadRequest`] for what is no path, or one of another namespace.
     pub(crate) fn artifact_place(&self, grant: &Grant, path: &str) -> Result<Place> {
-        Ok(Place { path: paths::in_namespace(namespace(grant)?, path)?, shown: path.to_owned() })
+        Ok(Place { path: paths::in_namespace(grant.namespace()?, path)?, shown: path.to_owned() })
     }
 
     /// The place of `path` below an artifact URI, of a run or a model.
@@ -55,7 +54,7 @@ impl Tracking {
     pub(crate) fn place_below(&self, grant: &Grant, uri: &str, path: &str) -> Result<Place> {
         // A path that is none is told before the URI is looked at.
         BlobPath::parse_dir(path)?;
-        let root = self.root_of(namespace(grant)?, uri)?;
+        let root = self.root_of(grant.namespace()?, uri)?;
         Place { shown: root.to_string(), path: root }.below(path)
     }
 

@@ -8,7 +8,6 @@ use super::store;
 use super::types::{DatasetInput, DatasetSummary, ModelOutput};
 use crate::Tracking;
 use crate::experiments::ExperimentId;
-use crate::scope::namespace;
 use crate::tags::check_text;
 
 const MOST_EXPERIMENTS: usize = 20;
@@ -68,6 +67,6 @@ impl Tracking {
         }
         let ids: Vec<i64> =
             experiments.iter().map(|id| ExperimentId::parse(id).map(|id| id.0)).collect::<Result<_>>()?;
-        store::summaries(&self.db, namespace(grant)?, &ids, MOST_SUMMARIES).await
+        store::summaries(&self.db, grant.namespace()?, &ids, MOST_SUMMARIES).await
     }
 }

@@ -18,7 +18,6 @@ use crate::experiments::{self, ExperimentId};
 use crate::filter::page::PageToken;
 use crate::filter::{Field, evaluation_datasets as grammar};
 use crate::query::{Args, MOST_RESULTS, direction, not_positive, unexpected};
-use crate::scope::namespace;
 use crate::tags::{Tag, check_length, check_text};
 
 /// Longest name and longest key of a tag, and longest value of a tag, in characters.
@@ -94,7 +93,7 @@ impl Tracking {
                         updated_by: user,
                         tags,
                     };
-                    dataset.no = store::insert(tx, namespace(&grant)?, &dataset).await?;
+                    dataset.no = store::insert(tx, grant.namespace()?, &dataset).await?;
                     store::put_tags(tx, dataset.no, &dataset.tags).await?;
                     store::add_experiments(tx, dataset.no, &numbers).await?;
                     tx.audit(audit::entry(&grant, "create", &dataset.id, "allowed", 200, ""));
@@ -106,7 +105,7 @@ impl Tracking {
 
     /// A dataset with its tags.
     pub(super) async fn evaluation_dataset(&self, grant: &Grant, id: &str) -> Result<EvaluationDataset> {
-        store::get(&self.db, namespace(grant)?, id).await?.ok_or_else(|| missing(id))
+        store::get(&self.db, grant.namespace()?, id).await?.ok_or_else(|| missing(id))
     }
 
     /// Deletes a dataset, if it is there.
@@ -116,7 +115,7 @@ impl Tracking {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let Some(dataset) = store::find(tx, namespace(&grant)?, &id).await? else { return Ok(()) };
+                    let Some(dataset) = store::find(tx, grant.namespace()?, &id).await? else { return Ok(()) };
                     store::delete(tx, dataset.no).await?;
                     tx.audit(audit::entry(&grant, "delete", &id, "allowed", 200, ""));
                     Ok(())
@@ -142,7 +141,7 @@ impl Tracking {
         let experiments = ids(&search.experiments)?;
         let offset = PageToken::decode(&search.page_token)?.offset;
         let mut args = Args::new(self.db.dialect());
-        let mut conditions = vec![format!("d.namespace = {}", args.bind(namespace(grant)?))];
+        let mut conditions = vec![format!("d.namespace = {}", args.bind(grant.namespace()?))];
         if !experiments.is_empty() {
             let list = args.numbers(&experiments);
             conditions.push(format!(
@@ -198,7 +197,7 @@ impl Tracking {
 
     /// Removes a tag, if it is there.
     pub(super) async fn remove_evaluation_dataset_tag(&self, grant: &Grant, id: &str, key: &str) -> Result<()> {
-        let (scope, id, key) = (namespace(grant)?.to_owned(), id.to_owned(), key.to_owned());
+        let (scope, id, key) = (grant.namespace()?.to_owned(), id.to_owned(), key.to_owned());
         self.db
             .write(move |tx| {
                 Box::pin(async move {
@@ -282,7 +281,7 @@ impl Tracking {
 
     /// The experiments of a dataset.
     pub(super) async fn experiments_of_dataset(&self, grant: &Grant, id: &str) -> Result<Vec<i64>> {
-        store::experiments(&self.db, namespace(grant)?, id).await
+        store::experiments(&self.db, grant.namespace()?, id).await
     }
 
     /// Adds a dataset to experiments, or removes it from them.
@@ -294,7 +293,7 @@ impl Tracking {
         add: bool,
     ) -> Result<EvaluationDataset> {
         let numbers = ids(list)?;
-        let scope = namespace(grant)?.to_owned();
+        let scope = grant.namespace()?.to_owned();
         let missing = Error::Missing(format!("Dataset '{id}' not found"));
         self.ensure_default(grant).await?;
         self.change_dataset(grant, id, missing, move |mut dataset, tx| {
@@ -326,7 +325,7 @@ impl Tracking {
         T: Send + 'static,
         F: for<'t> FnOnce(EvaluationDataset, &'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
-        let (scope, id) = (namespace(grant)?.to_owned(), id.to_owned());
+        let (scope, id) = (grant.namespace()?.to_owned(), id.to_owned());
         self.db
             .write(move |tx| {
                 Box::pin(async move {

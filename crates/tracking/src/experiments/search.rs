@@ -7,7 +7,6 @@ use super::types::Experiment;
 use crate::Tracking;
 use crate::filter::{self, Comparison, Field, Operator, Order, Value};
 use crate::query::{ALWAYS, Args, NEVER, View, direction, unexpected};
-use crate::scope::namespace;
 use crate::tags::check_text;
 
 /// A search of experiments.
@@ -37,7 +36,7 @@ impl Tracking {
         let orders = filter::experiments::parse_order_by(&search.order_by)?;
         self.ensure_default(grant).await?;
         let mut args = Args::new(self.db.dialect());
-        let mut conditions = vec![format!("namespace = {}", args.bind(namespace(grant)?))];
+        let mut conditions = vec![format!("namespace = {}", args.bind(grant.namespace()?))];
         match search.view {
             View::Active => conditions.push("deleted = 0".to_owned()),
             View::Deleted => conditions.push("deleted = 1".to_owned()),

@@ -10,7 +10,6 @@ use super::store;
 use super::types::{Experiment, ExperimentId, NewExperiment};
 use crate::Tracking;
 use crate::models::{check_host, decoded};
-use crate::scope::namespace;
 use crate::tags::{Tag, check_length, check_text};
 
 const LONGEST_NAME: usize = 500;
@@ -29,11 +28,11 @@ impl Tracking {
         let new = NewExperiment { artifact_location: absolute(new.artifact_location), ..new };
         new.tags.iter().try_for_each(Tag::check_for_experiment)?;
         self.ensure_default(grant).await?;
-        let (grant, root) = (grant.clone(), self.artifact_root(namespace(grant)?));
+        let (grant, root) = (grant.clone(), self.artifact_root(grant.namespace()?));
         self.db
             .write(move |tx| {
                 Box::pin(async move {
-                    let namespace = namespace(&grant)?;
+                    let namespace = grant.namespace()?;
                     tx.lock().await?;
                     if store::name_exists(tx, namespace, &new.name).await? {
                         return Err(taken(&new.name));
@@ -54,7 +53,7 @@ impl Tracking {
     /// [`Error::Missing`] if there is none.
     pub async fn experiment(&self, grant: &Grant, id: ExperimentId) -> Result<Experiment> {
         self.ensure_default(grant).await?;
-        store::get(&self.db, namespace(grant)?, id).await?.ok_or_else(|| missing(id))
+        store::get(&self.db, grant.namespace()?, id).await?.ok_or_else(|| missing(id))
     }
 
     /// The experiment of that name, deleted or not.
@@ -63,7 +62,7 @@ impl Tracking {
     /// [`Error::Missing`] if there is none.
     pub async fn experiment_by_name(&self, grant: &Grant, name: &str) -> Result<Experiment> {
         self.ensure_default(grant).await?;
-        let found = store::get_by_name(&self.db, namespace(grant)?, name).await?;
+        let found = store::get_by_name(&self.db, grant.namespace()?, name).await?;
         found.ok_or_else(|| Error::Missing(format!("Could not find experiment with name '{name}'")))
     }
 
@@ -154,7 +153,7 @@ impl Tracking {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let experiment = store::find(tx, namespace(&grant)?, id).await?.ok_or_else(|| missing(id))?;
+                    let experiment = store::find(tx, grant.namespace()?, id).await?.ok_or_else(|| missing(id))?;
                     change(experiment, tx, &grant).await
                 })
             })
@@ -163,7 +162,7 @@ impl Tracking {
 
     /// Makes the default experiment of the namespace, once.
     pub(crate) async fn ensure_default(&self, grant: &Grant) -> Result<()> {
-        let name = namespace(grant)?;
+        let name = grant.namespace()?;
         let known = || self.with_default.lock().unwrap_or_else(PoisonError::into_inner);
         if known().contains(name) {
             return Ok(());

@@ -8,7 +8,6 @@ use super::graph::{Direction, Graph};
 use super::openlineage::{Report, events_of, own_namespace};
 use super::{Node, describe, reported, walk};
 use crate::Tracking;
-use crate::scope::namespace;
 
 /// Levels that a walk goes if not told.
 pub(super) const DEFAULT_DEPTH: u32 = 8;
@@ -24,7 +23,7 @@ impl Tracking {
         if depth > MOST_DEPTH {
             return Err(Error::bad_request(format!("depth must be at most {MOST_DEPTH}")));
         }
-        let namespace = namespace(grant)?;
+        let namespace = grant.namespace()?;
         let mut view = self.db.snapshot().await?;
         let found = walk::walk(&mut view, namespace, start, direction, depth).await?;
         let nodes = describe::describe(&mut view, namespace, &found.nodes).await?;
@@ -39,11 +38,11 @@ impl Tracking {
     /// # Errors
     /// [`Error::BadRequest`] for what is no event.
     pub async fn take_event(&self, grant: &Grant, body: &[u8]) -> Result<()> {
-        let report = Report::read(body, &own_namespace(namespace(grant)?))?;
+        let report = Report::read(body, &own_namespace(grant.namespace()?))?;
         let grant = grant.clone();
         self.db
             .write(move |tx| {
-                Box::pin(async move { take(tx, namespace(&grant)?, &grant.context().caller.name, report).await })
+                Box::pin(async move { take(tx, grant.namespace()?, &grant.context().caller.name, report).await })
             })
             .await
     }
@@ -54,7 +53,7 @@ impl Tracking {
     /// [`Error::Missing`] if there is no such run.
     pub async fn run_events(&self, grant: &Grant, run: &str) -> Result<Vec<Value>> {
         let mut view = self.db.snapshot().await?;
-        events_of(&mut view, namespace(grant)?, run).await
+        events_of(&mut view, grant.namespace()?, run).await
     }
 }
 

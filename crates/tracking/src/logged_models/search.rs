@@ -10,7 +10,6 @@ use crate::experiments::ExperimentId;
 use crate::filter::logged_models::{OrderBy, parse, parse_order_by};
 use crate::filter::page::LoggedModelsToken;
 use crate::filter::{Comparison, Field, Order};
-use crate::scope::namespace;
 use crate::statement::Statement;
 
 /// Models in an answer unless the client says how many.
@@ -36,7 +35,7 @@ impl Tracking {
         let mut view = self.db.snapshot().await?;
         let text = format!("SELECT {} FROM {}", store::COLUMNS, store::FROM);
         let mut sql = Statement::new(view.dialect(), text);
-        build(&mut sql, namespace(grant)?, &search)?;
+        build(&mut sql, grant.namespace()?, &search)?;
         let (limit, skip) = (sql.bind(most + 1), sql.bind(i64::try_from(offset).unwrap_or(i64::MAX)));
         sql.add(format_args!(" LIMIT ${limit} OFFSET ${skip}"));
         let mut models: Vec<_> =

@@ -13,7 +13,6 @@ use super::types::{LoggedModel, ModelStatus, NewModel, check_name};
 use crate::Tracking;
 use crate::experiments::{self, ExperimentId};
 use crate::runs;
-use crate::scope::namespace;
 use crate::tags::{Tag, check_length, check_text};
 
 const LONGEST_NAME: usize = 500;
@@ -38,7 +37,7 @@ impl Tracking {
     /// [`Error::Missing`] if there is none, or it is deleted and `deleted` does not ask for those too.
     pub async fn logged_model(&self, grant: &Grant, id: &str, deleted: bool) -> Result<LoggedModel> {
         let mut view = self.db.snapshot().await?;
-        let (sql, args) = store::by_id(namespace(grant)?, id);
+        let (sql, args) = store::by_id(grant.namespace()?, id);
         let models = view.fetch(sql, args).await?.iter().map(store::read).collect::<Result<_>>()?;
         let found = store::assemble(&mut view, models).await?.pop();
         found.filter(|model| deleted || !model.deleted).ok_or_else(|| store::missing(id))
@@ -143,7 +142,7 @@ impl Tracking {
     where
         F: for<'t> FnOnce(i64, &'t mut Tx) -> BoxFuture<'t, Result<()>> + Send + 'static,
     {
-        let (namespace, id) = (namespace(grant)?.to_owned(), id.to_owned());
+        let (namespace, id) = (grant.namespace()?.to_owned(), id.to_owned());
         self.db
             .write(move |tx| {
                 Box::pin(async move {
@@ -157,7 +156,7 @@ impl Tracking {
 }
 
 async fn create(tx: &mut Tx, grant: &Grant, experiment_id: ExperimentId, new: NewModel) -> Result<LoggedModel> {
-    let namespace = namespace(grant)?;
+    let namespace = grant.namespace()?;
     tx.lock().await?;
     let experiment = experiments::store::find(tx, namespace, experiment_id).await?;
     let experiment =

@@ -13,7 +13,6 @@ use crate::Tracking;
 use crate::filter::python;
 use crate::logged_models::{self, ModelMetric};
 use crate::runs::store::RunKey;
-use crate::scope::namespace;
 use crate::tags::{LONGEST_KEY, check_length, check_name};
 
 /// A point with the run that logged it.
@@ -50,7 +49,7 @@ impl Tracking {
         limit: Option<usize>,
     ) -> Result<(Vec<Point>, bool)> {
         let mut view = self.db.snapshot().await?;
-        let run = store::numbers(&mut view, namespace(grant)?, &[run_id]).await?.into_values().next();
+        let run = store::numbers(&mut view, grant.namespace()?, &[run_id]).await?.into_values().next();
         let Some(run) = run else { return Ok((vec![], false)) };
         let mut points = store::history(&mut view, run, key).await?;
         points.sort_by(Point::by_time);
@@ -73,7 +72,7 @@ impl Tracking {
     ) -> Result<Vec<RunPoint>> {
         let mut view = self.db.snapshot().await?;
         let numbers: BTreeMap<String, i64> =
-            store::numbers(&mut view, namespace(grant)?, runs).await?.into_iter().collect();
+            store::numbers(&mut view, grant.namespace()?, runs).await?.into_iter().collect();
         let mut found = Vec::new();
         for (run, no) in numbers {
             if found.len() >= most {
@@ -100,7 +99,7 @@ impl Tracking {
         most: usize,
     ) -> Result<Vec<RunPoint>> {
         let mut view = self.db.snapshot().await?;
-        let numbers = store::numbers(&mut view, namespace(grant)?, runs).await?;
+        let numbers = store::numbers(&mut view, grant.namespace()?, runs).await?;
         let mut found = Vec::new();
         for run in runs {
             let Some(no) = numbers.get(*run) else { continue };

@@ -1,10 +1,11 @@
 //! Models and versions as kinds of the object API: views of the registry, where they are made and changed.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use mcplane_apimachinery::schema::Schema;
 use mcplane_db::Db;
 use mcplane_objects::http::AGE;
+use mcplane_objects::schemas::{OwnSchema, of_kind, text};
 use mcplane_objects::{Column, Kind, RegisteredKind, Registry, Resource};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,6 +31,9 @@ pub fn register(registry: &mut Registry, db: &Db) {
     registry.add(RegisteredKind::new::<ModelVersionObject>(Arc::new(ObjectStorage::versions(db))));
 }
 
+static MODEL_SCHEMA: OwnSchema = OwnSchema::new(model_schema);
+static VERSION_SCHEMA: OwnSchema = OwnSchema::new(version_schema);
+
 impl Resource for Model {
     const KIND: Kind = Kind {
         verbs: VERBS,
@@ -48,12 +52,11 @@ impl Resource for Model {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        SCHEMA.get_or_init(|| compile(&model_schema())).as_ref()
+        MODEL_SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        Some(component(version, "Model", model_schema()))
+        Some(MODEL_SCHEMA.component(&Self::KIND, version))
     }
 }
 
@@ -91,54 +94,20 @@ impl Resource for ModelVersionObject {
     };
 
     fn schema(_: &str) -> Option<&'static Schema> {
-        static SCHEMA: OnceLock<Option<Schema>> = OnceLock::new();
-        SCHEMA.get_or_init(|| compile(&version_schema())).as_ref()
+        VERSION_SCHEMA.compiled()
     }
 
     fn openapi(version: &str) -> Option<Value> {
-        Some(component(version, "ModelVersion", version_schema()))
+        Some(VERSION_SCHEMA.component(&Self::KIND, version))
     }
-}
-
-fn compile(schema: &Value) -> Option<Schema> {
-    match Schema::from_crd(schema) {
-        Ok(schema) => Some(schema),
-        Err(error) => {
-            tracing::error!(%error, "the schema of models does not compile");
-            None
-        }
-    }
-}
-
-fn component(version: &str, kind: &str, mut schema: Value) -> Value {
-    schema["properties"]["apiVersion"] = json!({"type": "string"});
-    schema["properties"]["kind"] = json!({"type": "string"});
-    schema["properties"]["metadata"] = json!({"type": "object"});
-    schema["x-kubernetes-group-version-kind"] = json!([{"group": OBJECT_GROUP, "kind": kind, "version": version}]);
-    json!({ format!("io.mcplane.{version}.{kind}"): schema })
-}
-
-fn text(about: &str) -> Value {
-    json!({"type": "string", "description": about})
 }
 
 fn map_of(kind: &str, about: &str) -> Value {
     json!({"type": "object", "additionalProperties": {"type": kind}, "description": about})
 }
 
-fn object(about: &str, spec: Value, status: Value) -> Value {
-    json!({
-        "type": "object",
-        "description": about,
-        "properties": {
-            "spec": {"type": "object", "properties": spec},
-            "status": {"type": "object", "properties": status},
-        },
-    })
-}
-
 fn model_schema() -> Value {
-    object(
+    of_kind(
         "A registered model. It is made and changed through the registry.",
         json!({
             "name": text("The model's own name, which need not be one of DNS."),
@@ -154,7 +123,7 @@ fn model_schema() -> Value {
 }
 
 fn version_schema() -> Value {
-    object(
+    of_kind(
         "A version of a registered model. It is made and changed through the registry.",
         json!({
             "model": text("The model's own name."),

@@ -13,7 +13,6 @@ use super::source::Origin;
 use super::types::{ModelVersion, NewModel, NewVersion, Record, RegisteredModel, Stage};
 use super::{SemanticVersion, names, store, version_store, versions};
 use crate::Tracking;
-use crate::scope::namespace;
 use crate::tags::{Tag, check_length, check_name, check_text};
 
 /// The alias of the version that a rollback goes to.
@@ -68,7 +67,7 @@ impl Tracking {
             .db
             .write(move |tx| {
                 Box::pin(async move {
-                    let namespace = namespace(&grant)?;
+                    let namespace = grant.namespace()?;
                     tx.lock().await?;
                     let model = match store::lookup(tx, namespace, &new.model).await? {
                         Some(model) => model,
@@ -107,7 +106,7 @@ impl Tracking {
     /// [`Error::Missing`] without the model.
     pub async fn versions(&self, grant: &Grant, model: &str) -> Result<Vec<ModelVersion>> {
         let mut view = self.db.snapshot().await?;
-        let model = store::find(&mut view, namespace(grant)?, model).await?;
+        let model = store::find(&mut view, grant.namespace()?, model).await?;
         version_store::all(&mut view, &model).await
     }
 
@@ -121,7 +120,7 @@ impl Tracking {
         }
         let semantic = SemanticVersion::parse(version)?;
         let mut view = self.db.snapshot().await?;
-        let model = store::find(&mut view, namespace(grant)?, model).await?;
+        let model = store::find(&mut view, grant.namespace()?, model).await?;
         match version_store::by_semantic(&mut view, model.no, &semantic).await? {
             Some((number, _, false)) => version_store::find(&mut view, &model, number).await,
             _ => Err(Error::Missing(format!("Model {} has no version {semantic}", model.name))),

@@ -9,7 +9,6 @@ use crate::Tracking;
 use crate::filter::page::PageToken;
 use crate::filter::{Comparison, Field, Operator, Order, Value, model_versions, registered_models};
 use crate::query::direction;
-use crate::scope::namespace;
 use crate::statement::Statement;
 
 /// One page of a search.
@@ -31,7 +30,7 @@ impl Tracking {
         let orders = registered_models::parse_order_by(&query.order_by)?;
         let mut view = self.db.snapshot().await?;
         let mut sql = Search::new(view.dialect(), &Columns::MODELS, store::COLUMNS, "registered_models m");
-        sql.scope(namespace(grant)?);
+        sql.scope(grant.namespace()?);
         sql.compare(&comparisons);
         sql.order(&orders, &[("m.name", true)]);
         let page = sql.page(query)?;
@@ -66,7 +65,7 @@ impl Tracking {
         let mut view = self.db.snapshot().await?;
         let columns = version_store::COLUMNS;
         let mut sql = Search::new(view.dialect(), &Columns::VERSIONS, columns, version_store::FROM);
-        sql.scope(namespace(grant)?);
+        sql.scope(grant.namespace()?);
         sql.statement.text.push_str(" AND v.deleted = 0");
         sql.compare(&comparisons);
         let usual: &[_] = if orders.is_empty() { &[("v.updated_at", false)] } else { &[] };

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::types::{NewModel, RegisteredModel, Shown, Stage, is_prompt};
 use super::{ModelVersion, names, projection, store, told, version_store};
 use crate::Tracking;
-use crate::scope::namespace;
 use crate::tags::Tag;
 
 /// What a change made of a model touched, besides the model itself: numbers of versions.
@@ -29,7 +28,7 @@ impl Tracking {
             .db
             .write(move |tx| {
                 Box::pin(async move {
-                    let namespace = namespace(&grant)?;
+                    let namespace = grant.namespace()?;
                     tx.lock().await?;
                     if let Some(old) = store::lookup(tx, namespace, &new.name).await? {
                         return Err(taken(&new.name, old.is_prompt(), is_prompt(&new.tags)));
@@ -51,7 +50,7 @@ impl Tracking {
     /// [`Error::Missing`] if there is none.
     pub async fn model(&self, grant: &Grant, name: &str) -> Result<RegisteredModel> {
         let mut view = self.db.snapshot().await?;
-        let mut model = store::find(&mut view, namespace(grant)?, name).await?;
+        let mut model = store::find(&mut view, grant.namespace()?, name).await?;
         model.latest = version_store::latest_of(&mut view, &[model.no]).await?;
         Ok(model)
     }
@@ -98,7 +97,7 @@ impl Tracking {
         self.db
             .write(move |tx| {
                 Box::pin(async move {
-                    let namespace = namespace(&grant_)?;
+                    let namespace = grant_.namespace()?;
                     tx.lock().await?;
                     let model = store::find(tx, namespace, &old).await?;
                     rename(tx, model, &new).await?;
@@ -120,7 +119,7 @@ impl Tracking {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let model = store::find(tx, namespace(&grant)?, &name).await?;
+                    let model = store::find(tx, grant.namespace()?, &name).await?;
                     delete(tx, &model).await?;
                     record(tx, &grant, "delete", &name, &format!("with versions up to {}", model.last_version));
                     Ok(())
@@ -198,7 +197,7 @@ impl Tracking {
         self.db
             .write(move |tx| {
                 Box::pin(async move {
-                    let namespace = namespace(&grant)?;
+                    let namespace = grant.namespace()?;
                     tx.lock().await?;
                     let model = store::find(tx, namespace, &name).await?;
                     let touched = change(model, tx, &grant).await?;

@@ -11,7 +11,6 @@ use super::store::Reader;
 use super::types::{NewVersion, Record, RegisteredModel, Shown, Stage, is_prompt};
 use super::{ModelVersion, SemanticVersion, logged, names, projection, store, told, version_store};
 use crate::Tracking;
-use crate::scope::namespace;
 use crate::tags::{Tag, check_length, check_text};
 
 /// Longest id of a run or a logged model, in characters.
@@ -38,7 +37,7 @@ impl Tracking {
             .db
             .write(move |tx| {
                 Box::pin(async move {
-                    let namespace = namespace(&grant)?;
+                    let namespace = grant.namespace()?;
                     tx.lock().await?;
                     let origin = source::resolve(tx, namespace, &root, &new).await?;
                     names::check_model(&new.model, "name")?;
@@ -67,7 +66,7 @@ impl Tracking {
         names::check_model(model, "name")?;
         let number = names::version_number(number)?;
         let mut view = self.db.snapshot().await?;
-        let found = store::lookup(&mut view, namespace(grant)?, model).await?;
+        let found = store::lookup(&mut view, grant.namespace()?, model).await?;
         let found = found.ok_or_else(|| version_store::missing(model, number))?;
         version_store::find(&mut view, &found, number).await
     }
@@ -80,7 +79,7 @@ impl Tracking {
         let mut view = self.db.snapshot().await?;
         names::check_model(model, "name")?;
         names::check_alias(alias)?;
-        let model = store::find(&mut view, namespace(grant)?, model).await?;
+        let model = store::find(&mut view, grant.namespace()?, model).await?;
         let number = number_by_alias(&mut view, &model, alias).await?;
         version_store::find(&mut view, &model, number).await
     }
@@ -253,7 +252,7 @@ impl Tracking {
         self.db
             .write(move |tx| {
                 Box::pin(async move {
-                    let namespace = namespace(&grant)?;
+                    let namespace = grant.namespace()?;
                     tx.lock().await?;
                     let model = store::lookup(tx, namespace, &name).await?;
                     let model = model.ok_or_else(|| version_store::missing(&name, number))?;

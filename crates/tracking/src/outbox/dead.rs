@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Tracking;
-use crate::scope::namespace;
 
 /// Length of a page that was not asked for, and of the longest that may be.
 const PAGE: i64 = 100;
@@ -52,7 +51,7 @@ impl Tracking {
         }
         let fault = |_| Error::bad_request("continue must be what the page before said");
         let after = if token.is_empty() { 0 } else { token.parse().map_err(fault)? };
-        let mut found = list(&self.db, namespace(grant)?, receiver, after, most + 1).await?;
+        let mut found = list(&self.db, grant.namespace()?, receiver, after, most + 1).await?;
         let more = found.len() as i64 > most;
         found.truncate(usize::try_from(most).unwrap_or_default());
         let next = found.last().filter(|_| more).map(|last| last.no.to_string());
@@ -75,7 +74,7 @@ impl Tracking {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let revived = revive(tx, namespace(&grant)?, ids.as_deref()).await?;
+                    let revived = revive(tx, grant.namespace()?, ids.as_deref()).await?;
                     if let Some(lost) = ids.iter().flatten().find(|id| !revived.contains(id)) {
                         return Err(Error::Missing(format!("there is no message {lost:?} that was given up")));
                     }

@@ -10,7 +10,6 @@ use mcplane_objects::audit;
 use super::store::{self, Thing};
 use super::types::{Choice, Kind, Purged};
 use crate::Tracking;
-use crate::scope::namespace;
 
 /// Things of a kind that one request puts out of reach.
 const MOST: i64 = 500;
@@ -42,7 +41,7 @@ impl Tracking {
     /// # Errors
     /// [`Error::Missing`] for a name of nothing, [`Error::BadRequest`] for the name of what is not deleted, or not as long.
     pub async fn purge(&self, grant: &Grant, choice: Choice) -> Result<Purged> {
-        let space = namespace(grant)?;
+        let space = grant.namespace()?;
         let mut purged = Purged::default();
         for kind in Kind::DELETED {
             let things = self.chosen(space, kind, &choice).await?;
@@ -105,7 +104,7 @@ impl Tracking {
                 Box::pin(async move {
                     tx.lock().await?;
                     let numbers: Vec<i64> = things.iter().map(|thing| thing.no).collect();
-                    let gone = store::remove(tx, kind, namespace(&grant)?, &numbers).await?;
+                    let gone = store::remove(tx, kind, grant.namespace()?, &numbers).await?;
                     let gone: HashSet<i64> = gone.into_iter().collect();
                     for thing in things.iter().filter(|thing| gone.contains(&thing.no)) {
                         let name = format!("{}/{}", kind.plural(), thing.id);

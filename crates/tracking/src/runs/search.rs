@@ -17,7 +17,6 @@ use crate::Tracking;
 use crate::experiments::ExperimentId;
 use crate::filter::{self, Comparison};
 use crate::query::{Args, View};
-use crate::scope::namespace;
 use crate::tags::check_text;
 
 /// Runs that may drive a search.
@@ -53,7 +52,7 @@ impl Tracking {
         let comparisons = filter::runs::parse(&search.filter)?;
         let orders = filter::runs::parse_order_by(&search.order_by)?;
         let mut view = self.db.snapshot().await?;
-        let experiments = experiments(&mut view, namespace(grant)?, &search.experiments).await?;
+        let experiments = experiments(&mut view, grant.namespace()?, &search.experiments).await?;
         if experiments.is_empty() {
             return Ok((vec![], false));
         }

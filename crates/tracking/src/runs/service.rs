@@ -12,7 +12,6 @@ use super::{assemble, names, store};
 use crate::Tracking;
 use crate::datasets::Lineage;
 use crate::experiments::{self, ExperimentId};
-use crate::scope::namespace;
 use crate::tags::{LONGEST_PARAM, Tag, check_text, cut};
 
 impl Tracking {
@@ -35,7 +34,7 @@ impl Tracking {
             .db
             .write(move |tx| {
                 Box::pin(async move {
-                    let namespace = namespace(&grant)?;
+                    let namespace = grant.namespace()?;
                     tx.lock().await?;
                     let experiment = experiments::store::find(tx, namespace, id).await?;
                     let experiment =
@@ -85,7 +84,7 @@ impl Tracking {
     /// [`Error::Missing`] if there is none.
     pub async fn run(&self, grant: &Grant, id: &str) -> Result<Run> {
         let mut view = self.db.snapshot().await?;
-        let (sql, args) = store::by_id(namespace(grant)?, id);
+        let (sql, args) = store::by_id(grant.namespace()?, id);
         let infos = view.fetch(sql, args).await?.iter().map(store::read).collect::<Result<_>>()?;
         assemble(&mut view, infos).await?.pop().ok_or_else(|| store::missing(id))
     }
@@ -124,7 +123,7 @@ impl Tracking {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let run = store::find(tx, namespace(&grant)?, &id).await?;
+                    let run = store::find(tx, grant.namespace()?, &id).await?;
                     let now = tx.now();
                     store::set_deleted(tx, run.no, deleted.then_some(now)).await?;
                     let verb = if deleted { "delete" } else { "restore" };
@@ -187,7 +186,7 @@ impl Tracking {
         T: Send + 'static,
         F: for<'t> FnOnce(RunKey, &'t mut Tx, &'t str, &'t str) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
-        let (namespace, id) = (namespace(grant)?.to_owned(), id.to_owned());
+        let (namespace, id) = (grant.namespace()?.to_owned(), id.to_owned());
         self.db
             .write(move |tx| {
                 Box::pin(async move {

@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::{ScorerVersion, store};
 use crate::Tracking;
 use crate::experiments::{self, Experiment, ExperimentId};
-use crate::scope::namespace;
 use crate::tags::{check_length, check_text};
 
 const LONGEST_NAME: usize = 256;
@@ -46,7 +45,7 @@ impl Tracking {
                         Some(found) => found,
                         None => {
                             let id = uuid::Uuid::new_v4().to_string();
-                            store::insert(tx, namespace(&grant)?, home.no, &id, &name).await?;
+                            store::insert(tx, grant.namespace()?, home.no, &id, &name).await?;
                             let made = store::find(tx, home.no, &name).await?;
                             made.ok_or_else(|| Error::internal("a scorer that was just made is gone"))?
                         }
@@ -67,7 +66,7 @@ impl Tracking {
         grant: &Grant,
         experiments: Option<&[ExperimentId]>,
     ) -> Result<Vec<ScorerVersion>> {
-        store::latest(&self.db, namespace(grant)?, experiments).await
+        store::latest(&self.db, grant.namespace()?, experiments).await
     }
 
     /// All versions of a scorer.
@@ -82,7 +81,7 @@ impl Tracking {
     ) -> Result<Vec<ScorerVersion>> {
         let id = ExperimentId::parse(experiment)?;
         self.experiment(grant, id).await?.check_active()?;
-        let found = store::versions(&self.db, namespace(grant)?, id, name).await?;
+        let found = store::versions(&self.db, grant.namespace()?, id, name).await?;
         if found.is_empty() { Err(missing(id, name, None)) } else { Ok(found) }
     }
 
@@ -131,7 +130,7 @@ impl Tracking {
 }
 
 async fn active(tx: &mut Tx, grant: &Grant, id: ExperimentId) -> Result<Experiment> {
-    let found = experiments::store::find(tx, namespace(grant)?, id).await?;
+    let found = experiments::store::find(tx, grant.namespace()?, id).await?;
     let found = found.ok_or_else(|| Error::Missing(format!("No Experiment with id={id} exists")))?;
     found.check_active()?;
     Ok(found)

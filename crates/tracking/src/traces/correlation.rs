@@ -6,7 +6,6 @@ use serde::Serialize;
 use super::search::Statement;
 use crate::Tracking;
 use crate::experiments::ExperimentId;
-use crate::scope::namespace;
 
 /// Weight that is added to each of the four kinds of traces, so that few traces claim little.
 const PRIOR: f64 = 0.5;
@@ -50,7 +49,7 @@ impl Tracking {
         let mut view = self.db.snapshot().await?;
         let mut found = Vec::with_capacity(3);
         for filter in [first.as_str(), second.as_str(), base] {
-            found.push(Statement::matching(&mut view, namespace(grant)?, experiments, filter).await?);
+            found.push(Statement::matching(&mut view, grant.namespace()?, experiments, filter).await?);
         }
         let [first, second, all] = found.as_slice() else { return Ok(Correlation::of(Counts::NONE)) };
         let both = first.iter().filter(|number| second.binary_search(number).is_ok()).count();

@@ -15,7 +15,6 @@ use super::types::{COST, FINALIZED, IN_STORE, LOCATION_TAG, SESSION, TraceState,
 use super::usage::{COSTS, TOKENS};
 use crate::Tracking;
 use crate::experiments::{self, ExperimentId};
-use crate::scope::namespace;
 use crate::tags::{LONGEST_KEY, Tag, check_length, check_text};
 
 /// Attribute with the id of the trace, as clients of this dialect know it.
@@ -49,7 +48,7 @@ impl Tracking {
         }
         let experiment = ExperimentId::parse(experiment)?;
         self.ensure_default(grant).await?;
-        let scope = namespace(grant)?.to_owned();
+        let scope = grant.namespace()?.to_owned();
         let rooted = arrivals.iter().filter(|(_, arrival)| arrival.state.is_some()).map(|(id, _)| id.clone()).collect();
         self.db
             .write(move |tx| {

@@ -14,7 +14,6 @@ use super::types::{NAME_TAG, SESSION, TraceState, USAGE};
 use crate::Tracking;
 use crate::filter::trace_measures::{Restriction, parse};
 use crate::filter::{Comparison, Field, Operator, Value as Wanted};
-use crate::scope::namespace;
 
 /// Rows of a page.
 const ROWS: i64 = 20_000;
@@ -56,7 +55,7 @@ impl Tracking {
         let mut groups = Groups::new(question);
         if !question.experiments.is_empty() {
             let mut view = self.db.snapshot().await?;
-            let chosen = Statement::new(view.dialect(), namespace(grant)?, &question.experiments, &filter, &[])?;
+            let chosen = Statement::new(view.dialect(), grant.namespace()?, &question.experiments, &filter, &[])?;
             match question.view {
                 View::Traces => traces(&mut view, &chosen, question, &mut groups).await?,
                 View::Spans => spans(&mut view, &chosen, question, &narrower, &mut groups).await?,

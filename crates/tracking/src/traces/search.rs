@@ -15,7 +15,6 @@ use crate::filter::like::{self, Case};
 use crate::filter::page::PageToken;
 use crate::filter::{Comparison, Field, Operator, Order, Value, traces as grammar};
 use crate::query::{ALWAYS, Args, direction, not_positive, unexpected};
-use crate::scope::namespace;
 use crate::tags::hash;
 
 /// Candidates that are looked at in one go.
@@ -58,7 +57,7 @@ impl Tracking {
             return Ok((vec![], None));
         }
         let mut view = self.db.snapshot().await?;
-        let statement = Statement::new(view.dialect(), namespace(grant)?, &experiments, &filter, &order)?;
+        let statement = Statement::new(view.dialect(), grant.namespace()?, &experiments, &filter, &order)?;
         if tests.is_empty() {
             let found = statement.page(&mut view, offset, most as u64).await?;
             let next = (found.len() == most).then(|| PageToken { offset: offset + most as u64 }.encode());

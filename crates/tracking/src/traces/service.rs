@@ -19,7 +19,6 @@ use crate::Tracking;
 use crate::experiments::{self, Experiment, ExperimentId};
 use crate::purge;
 use crate::runs::service::below;
-use crate::scope::namespace;
 use crate::tags::{LONGEST_KEY, LONGEST_TAG, Tag, check_length, check_name, check_text, cut};
 
 /// Most traces that one request may link or name.
@@ -60,7 +59,7 @@ impl Tracking {
         let new = checked(new)?;
         self.ensure_default(grant).await?;
         let id = new.id.clone();
-        let scope = namespace(grant)?.to_owned();
+        let scope = grant.namespace()?.to_owned();
         self.db.write(move |tx| Box::pin(async move { start(tx, &scope, experiment, &new).await })).await?;
         self.trace(grant, &id).await
     }
@@ -81,7 +80,7 @@ impl Tracking {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let new = checked(NewTrace::in_progress(id.clone(), experiment, at, metadata, tags))?;
         self.ensure_default(grant).await?;
-        let scope = namespace(grant)?.to_owned();
+        let scope = grant.namespace()?.to_owned();
         self.db
             .write(move |tx| {
                 Box::pin(async move {
@@ -152,7 +151,7 @@ impl Tracking {
         experiments: Option<&[ExperimentId]>,
     ) -> Result<Vec<TraceInfo>> {
         let mut view = self.db.snapshot().await?;
-        let mut found = store::by_ids(&mut view, namespace(grant)?, ids).await?;
+        let mut found = store::by_ids(&mut view, grant.namespace()?, ids).await?;
         found.retain(|trace| experiments.is_none_or(|list| list.contains(&trace.experiment)));
         Ok(found)
     }
@@ -167,7 +166,7 @@ impl Tracking {
         partial: bool,
     ) -> Result<Vec<(TraceInfo, Option<Vec<Span>>)>> {
         let mut view = self.db.snapshot().await?;
-        let mut found = store::by_ids(&mut view, namespace(grant)?, ids).await?;
+        let mut found = store::by_ids(&mut view, grant.namespace()?, ids).await?;
         found.retain(|trace| experiments.is_none_or(|list| list.contains(&trace.experiment)));
         let numbers: Vec<i64> = found.iter().map(|trace| trace.no).collect();
         let mut parts = store::parts(&mut view, &numbers).await?;
@@ -207,7 +206,7 @@ impl Tracking {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let found = store::find(tx, namespace(&grant)?, &id).await?;
+                    let found = store::find(tx, grant.namespace()?, &id).await?;
                     let removed = match found {
                         Some(trace) => store::remove_tag(tx, trace.no, &key).await?,
                         None => false,
@@ -226,14 +225,14 @@ impl Tracking {
     pub(crate) async fn delete_traces(&self, grant: &Grant, experiment: &str, deletion: Deletion) -> Result<usize> {
         deletion.check()?;
         let experiment = ExperimentId::parse(experiment)?;
-        let scope = namespace(grant)?.to_owned();
+        let scope = grant.namespace()?.to_owned();
         let grant = grant.clone();
         let deleted = self
             .db
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let scope = namespace(&grant)?;
+                    let scope = grant.namespace()?;
                     let Some(experiment) = experiments::store::find(tx, scope, experiment).await? else { return Ok(0) };
                     let chosen = match deletion.until {
                         Some(until) => {
@@ -273,7 +272,7 @@ impl Tracking {
             )));
         }
         check_texts(targets.iter().map(String::as_str))?;
-        let scope = namespace(grant)?.to_owned();
+        let scope = grant.namespace()?.to_owned();
         self.db
             .write(move |tx| {
                 Box::pin(async move {
@@ -325,7 +324,7 @@ impl Tracking {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let key = store::find(tx, namespace(&grant)?, &trace).await?;
+                    let key = store::find(tx, grant.namespace()?, &trace).await?;
                     let key = key.ok_or_else(|| missing_for_assessment(&trace))?;
                     let found = store::assessment(tx, key.no, &id).await?;
                     let mut assessment = found.ok_or_else(|| missing_assessment(&id, &trace))?;
@@ -344,7 +343,7 @@ impl Tracking {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let Some(key) = store::find(tx, namespace(&grant)?, &trace).await? else { return Ok(()) };
+                    let Some(key) = store::find(tx, grant.namespace()?, &trace).await? else { return Ok(()) };
                     let Some(assessment) = store::assessment(tx, key.no, &id).await? else { return Ok(()) };
                     if let Some(other) = &assessment.overrides {
                         store::set_valid(tx, key.no, other, true).await?;
@@ -361,7 +360,7 @@ impl Tracking {
         T: Send + 'static,
         F: for<'t> FnOnce(TraceKey, &'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
-        let (scope, id) = (namespace(grant)?.to_owned(), id.to_owned());
+        let (scope, id) = (grant.namespace()?.to_owned(), id.to_owned());
         self.db
             .write(move |tx| {
                 Box::pin(async move {

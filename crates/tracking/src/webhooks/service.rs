@@ -12,7 +12,6 @@ use crate::Tracking;
 use crate::filter::page::PageToken;
 use crate::filter::python::repr;
 use crate::outbox;
-use crate::scope::namespace;
 use crate::tags::{check_length, check_text};
 
 /// Webhooks of one namespace: each event may become as many messages.
@@ -37,7 +36,7 @@ impl Tracking {
         check_events(&new.events)?;
         check_description(&new.description)?;
         let (id, now) = (Uuid::new_v4().to_string(), self.db.clock().now());
-        let namespace = namespace(grant)?.to_owned();
+        let namespace = grant.namespace()?.to_owned();
         let webhook = Webhook {
             no: 0,
             secret: self.seal(&namespace, &id, &new.secret)?,
@@ -73,7 +72,7 @@ impl Tracking {
     /// # Errors
     /// [`Error::Missing`] if there is none.
     pub async fn webhook(&self, grant: &Grant, id: &str) -> Result<Webhook> {
-        store::get(&self.db, namespace(grant)?, id).await
+        store::get(&self.db, grant.namespace()?, id).await
     }
 
     /// Webhooks, the newest first, and where the next page starts.
@@ -87,7 +86,7 @@ impl Tracking {
         }
         let offset = PageToken::decode(token)?.offset;
         let from = i64::try_from(offset).unwrap_or(i64::MAX);
-        let mut found = store::list(&self.db, namespace(grant)?, from, most + 1).await?;
+        let mut found = store::list(&self.db, grant.namespace()?, from, most + 1).await?;
         let more = found.len() as i64 > most;
         found.truncate(usize::try_from(most).unwrap_or_default());
         let next = PageToken { offset: offset.saturating_add(most.unsigned_abs()) };
@@ -114,7 +113,7 @@ impl Tracking {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let mut webhook = store::find(tx, namespace(&grant_)?, &id_).await?;
+                    let mut webhook = store::find(tx, grant_.namespace()?, &id_).await?;
                     let was_active = webhook.active;
                     if let Some(description) = change.description {
                         webhook.description = Some(description).filter(|text| !text.is_empty());
@@ -152,7 +151,7 @@ impl Tracking {
             .write(move |tx| {
                 Box::pin(async move {
                     tx.lock().await?;
-                    let webhook = store::find(tx, namespace(&grant)?, &id).await?;
+                    let webhook = store::find(tx, grant.namespace()?, &id).await?;
                     outbox::remove_lane(tx, &lane(&webhook.id)).await?;
                     store::remove(tx, webhook.no).await?;
                     record(tx, &grant, "delete", &webhook.id);
