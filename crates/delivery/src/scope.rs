@@ -5,11 +5,6 @@ use mcplane_objects::roles::{CHANGE, SEE, part, rule};
 use mcplane_objects::schemas::{count, number, object};
 use serde_json::{Value, json};
 
-use mcplane_apimachinery::schema::Schema;
-use mcplane_core::authz::Target;
-use mcplane_core::{Attributes, Error, Grant, Result};
-use serde_json::{Map, Value, json};
-
 /// The API group of the kinds.
 pub const OBJECT_GROUP: &str = "mcplane.io";
 /// Their version.

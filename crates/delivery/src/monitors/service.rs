@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use mcplane_core::{Error, Grant, Result};
 use mcplane_db::Db;
 use mcplane_egress::Egress;
-use mcplane_monitoring::live::{Hub, Labelling, Prediction, Sizes};
+use mcplane_monitoring::live::{Hub, Labelling, Sizes};
 use mcplane_monitoring::profiles::Profile;
 use mcplane_monitoring::records::Refusal;
 use mcplane_monitoring::windows::Labelled;

@@ -13,7 +13,6 @@ use super::types::{NewTask, State, Task};
 use crate::dispatch::Event;
 use crate::pods;
 use crate::scheduler::Scheduler;
-use crate::scope;
 
 /// Tasks that one call may submit.
 pub const MOST_AT_ONCE: usize = 1_000;
