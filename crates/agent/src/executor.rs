@@ -84,7 +84,8 @@ pub trait Executor: Send + Sync + 'static {
     /// is reported. An attempt that has ended is left as it is.
     fn stop(&self, attempt: Uuid, grace: Option<Duration>) -> BoxFuture<'_, Result<(), ExecutorError>>;
 
-    /// Finds what an earlier process left, once, before anything is started.
+    /// Finds what an earlier process left, once, before anything is started. Of an attempt whose command can't have begun
+    /// nothing is left: it may be started as if it never had been.
     fn adopt(&self) -> BoxFuture<'_, Result<Vec<Adopted>, ExecutorError>>;
 
     /// Removes all that is kept of an ended attempt: its exit record, its logs, its work folder.

@@ -151,6 +151,23 @@ impl Folder {
         self.0.join("exit.json").exists() || self.0.join("lost.json").exists()
     }
 
+    /// Whether its shim was told all of what to do, so that anything may have been done.
+    pub(crate) fn began(&self) -> bool {
+        self.work().exists() || self.ended()
+    }
+
+    /// Removes an attempt that never began, so that it can begin anew: at once for those who look for it by its name. Who
+    /// has its lock lets no late shim go on.
+    pub(crate) fn undo(&self) -> io::Result<()> {
+        let mut name = OsString::from(DRAFT);
+        name.push("undone-");
+        name.push(self.0.file_name().unwrap_or_default());
+        let undone = self.0.with_file_name(name);
+        absent_is_fine(fs::remove_dir_all(&undone))?;
+        fs::rename(&self.0, &undone)?;
+        fs::remove_dir_all(undone)
+    }
+
     pub(crate) fn write_stop(&self, stop: &Stop) -> io::Result<()> {
         self.replace("stop.json", stop)
     }

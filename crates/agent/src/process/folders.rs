@@ -67,6 +67,7 @@ fn adopt_one(inner: &Arc<Inner>, attempt: Uuid) -> Option<Adopted> {
                 End::Lost(why) => AdoptedState::Lost(why),
             }
         }
+        Look::NeverBegan => return None,
     };
     Some(Adopted { attempt, task, fence, state })
 }
@@ -74,6 +75,8 @@ fn adopt_one(inner: &Arc<Inner>, attempt: Uuid) -> Option<Adopted> {
 enum Look {
     Running(Watched),
     Ended(End),
+    /// The server died before its shim knew what to do; there is nothing of it any more.
+    NeverBegan,
 }
 
 fn look(inner: &Inner, folder: &Folder, record: &Record) -> Look {
@@ -87,7 +90,15 @@ fn look(inner: &Inner, folder: &Folder, record: &Record) -> Look {
         match folder.try_lock() {
             // The lock is kept until the end is noted: a shim that is only just starting finds that, and starts nothing.
             // Its session's number may be another's by now; the mark in the environment is not.
-            Ok(Some(_lock)) => return Look::Ended(watch::conclude(folder, None)),
+            Ok(Some(_lock)) if folder.began() => return Look::Ended(watch::conclude(folder, None)),
+            Ok(Some(_lock)) => {
+                return match folder.undo() {
+                    Ok(()) => Look::NeverBegan,
+                    Err(error) => Look::Ended(watch::note_lost(folder, format!("it never began: {error}"))),
+                };
+            }
+            // A shim that is never told what to do ends soon.
+            Ok(None) if !folder.began() => {}
             Ok(None) => {
                 if let Some(process) = folder.holder().ok().flatten().and_then(|holder| holder.open()) {
                     let (attempt, fence) = (record.attempt, record.fence);

@@ -41,7 +41,7 @@ fn spawn(inner: &Inner, assignment: &Assignment, folder: &Folder) -> Result<Watc
     let (ours, theirs) = UnixStream::pair().map_err(failed())?;
     let words = std::fs::File::create(folder.words()).map_err(failed())?;
     let mut command = Command::new(&inner.shim);
-    command.args([shim::NAME, shim::RUN]).arg(folder.path()).args(&inner.cgroups).current_dir("/");
+    command.args([shim::NAME, shim::RUN]).arg(folder.path()).args(&inner.cgroups).current_dir(folder.path());
     // The server's environment is its own affair.
     command.env_clear().stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(words);
     let mut child = deaf_to_stop(|| command.spawn()).map_err(failed())?;

@@ -32,8 +32,14 @@ pub(super) fn run(path: &Path, cgroups: Option<&Path>) -> io::Result<()> {
     // Fails for the leader of a group, which a shim started by an executor never is.
     let _ = setsid();
     set_child_subreaper(Some(getpid()))?;
-    let folder = Folder::new(std::path::absolute(path)?);
-    let _lock = folder.lock(Identity::own()?)?;
+    // Through the current directory, which stays the folder that it was started for: when it comes late, another may have
+    // that name.
+    let _lock = Folder::new(".").lock(Identity::own()?)?;
+    if std::env::current_dir().ok().as_deref() != Some(path) {
+        return Err(io::Error::other("the attempt does not begin in this folder any more"));
+    }
+    std::env::set_current_dir("/")?;
+    let folder = Folder::new(path);
     if folder.ended() {
         return Err(io::Error::other("the attempt has ended already"));
     }

@@ -106,7 +106,12 @@ async fn a_late_shim_starts_nothing() {
     for note in ["exit.json", "lost.json"] {
         let other = tempfile::tempdir().unwrap();
         std::fs::copy(folder.join("exit.json"), other.path().join(note)).unwrap();
-        let output = std::process::Command::new(SHIM).args(["shim", "run"]).arg(other.path()).output().unwrap();
+        let output = std::process::Command::new(SHIM)
+            .args(["shim", "run"])
+            .arg(other.path())
+            .current_dir(other.path())
+            .output()
+            .unwrap();
         assert!(!output.status.success());
         assert!(String::from_utf8_lossy(&output.stderr).contains("has ended already"));
         assert!(!other.path().join("start.json").exists());
@@ -120,7 +125,8 @@ async fn a_shim_whose_server_died_while_speaking_starts_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let mut command = std::process::Command::new(SHIM);
-    command.args(["shim", "run"]).arg(folder.path()).stdin(OwnedFd::from(theirs)).stderr(std::process::Stdio::piped());
+    command.args(["shim", "run"]).arg(folder.path()).current_dir(folder.path()).stdin(OwnedFd::from(theirs));
+    command.stderr(std::process::Stdio::piped());
     let child = command.spawn().unwrap();
     drop(command);
     ours.write_all(br#"{"attempt":"hunter2"#).unwrap();
@@ -129,6 +135,40 @@ async fn a_shim_whose_server_died_while_speaking_starts_nothing() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && text.contains("not whole") && !text.contains("hunter2"), "{text}");
     assert!(!folder.path().join("exit.json").exists() && !folder.path().join("start.json").exists());
+}
+
+/// The server dies between making the folder and telling the shim what to do.
+#[tokio::test]
+async fn what_never_began_begins_anew() {
+    let mut rig = Rig::new();
+    let assignment = shell("while [ ! -e go ]; do sleep 0.02; done; echo once");
+    let model = shell("true");
+    let record = rig.folder(model.attempt).join("record.json");
+    rig.run(model).await;
+    let folder = rig.folder(assignment.attempt);
+    let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    record["attempt"] = assignment.attempt.to_string().into();
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("record.json"), record.to_string()).unwrap();
+    // Its shim is still on its way.
+    let mut late = std::process::Command::new("sh");
+    late.args(["-c", "read go; exec \"$0\" shim run \"$1\"", SHIM]).arg(&folder).current_dir(&folder);
+    late.stdin(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut late = late.spawn().unwrap();
+
+    let mut rig = rig.restart();
+    let found = rig.executor.adopt().await.unwrap();
+    assert!(found.iter().all(|found| found.attempt != assignment.attempt), "{found:?}");
+    assert!(!folder.exists());
+    let attempt = assignment.attempt;
+    rig.executor.start(assignment).await.unwrap();
+    rig.started().await;
+    std::io::Write::write_all(late.stdin.as_mut().unwrap(), b"\n").unwrap();
+    let late = late.wait_with_output().unwrap();
+    assert!(!late.status.success() && !late.stderr.is_empty(), "{late:?}");
+    std::fs::write(folder.join("work/go"), "").unwrap();
+    assert_eq!(rig.exited().await.reason, ExitReason::Completed);
+    assert_eq!(rig.text(attempt).await, "once\n");
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! The server is killed at each step of a run. It completes, and no finished step is done twice.
 
 use std::path::Path;
+use std::time::Duration;
 
 use mcplane_testkit::{Backend, eventually, on_each_backend};
 use serde_json::json;
 
 use super::{RUNS, begin, call, detail, ended, server, shell, steps};
 
-on_each_backend!(a_run_outlives_the_server, a_run_that_was_told_to_end_does);
+on_each_backend!(a_run_outlives_the_server, a_run_outlives_kills_at_any_moment, a_run_that_was_told_to_end_does);
 
 /// Steps of the run, in order; the middle ones run beside each other.
 const STEPS: [(&str, &[&str]); 4] =
@@ -69,6 +70,35 @@ fn a_run_outlives_the_server(backend: Backend) {
         let states: Vec<_> =
             detail["transitions"].as_array().unwrap().iter().filter(of_step).map(|t| t["state"].clone()).collect();
         assert_eq!(states.iter().filter(|state| *state == "SUCCEEDED").count(), 1, "{states:?}");
+    }
+}
+
+/// Servers that live for some moments each, so that they die anywhere between what is asked, begun, ended, recorded and told.
+fn a_run_outlives_kills_at_any_moment(backend: Backend) {
+    const MOMENTS_MS: [u64; 6] = [0, 20, 60, 120, 220, 400];
+    let mut server = server(backend);
+    let done = server.scratch().join("done");
+    let names: Vec<String> = (0..6).map(|step| format!("step-{step}")).collect();
+    let scripts: Vec<String> = names.iter().map(|step| format!("echo {step} >> {}", done.display())).collect();
+    let before: Vec<Vec<&str>> =
+        (0..names.len()).map(|step| names[..step].last().map(String::as_str).into_iter().collect()).collect();
+    let tasks: Vec<(&str, &str, &[&str])> =
+        (0..names.len()).map(|at| (names[at].as_str(), scripts[at].as_str(), before[at].as_slice())).collect();
+    begin(&server, "storm", &json!({"pipelineSpec": shell("storm", &tasks)}));
+    for moment in MOMENTS_MS {
+        std::thread::sleep(Duration::from_millis(moment));
+        server.kill_9();
+        server.restart();
+    }
+    let status = ended(&server, "storm");
+    assert_eq!(status["state"], "SUCCEEDED", "{status}\n{}", server.log());
+    assert_eq!(lines(&done), names, "each step ran once, in its turn");
+    let detail = detail(&server, "storm");
+    let transitions = detail["transitions"].as_array().unwrap();
+    for step in &names {
+        let node = format!("root/{step}");
+        let ends = transitions.iter().filter(|t| t["node"] == node.as_str() && t["state"] == "SUCCEEDED").count();
+        assert_eq!(ends, 1, "{step}: {detail}");
     }
 }
 
