@@ -23,7 +23,8 @@ cargo xtask COMMAND
   soak     100 rounds of kill -9 on both databases in a release build, of servers that store objects and runs, and of servers,
            shims and programs of tasks (MCPLANE_CRASH_ROUNDS changes the number); every other fault a tenth as often
   bench    throughput, latency, memory and start-up of the release build, each beside its limit
-           (bench tracking: beside a real mlflow server in the same run; with --large 100,000 runs and 10 million points)
+           (bench tracking: beside a real mlflow server in the same run; with --large 100,000 runs and 10 million points;
+           bench serving: what a prediction over HTTP costs, beside onnxruntime in Python)
 ";
 
 /// A sentence for the terminal.
@@ -76,7 +77,7 @@ fn soaked(filter: &str) -> std::process::Command {
 
 fn bench(args: &[String]) -> Result<(), Fault> {
     let (which, args) = match args.split_first() {
-        Some((first, rest)) if first == "tracking" || first == "api" => (first.as_str(), rest),
+        Some((first, rest)) if ["api", "serving", "tracking"].contains(&first.as_str()) => (first.as_str(), rest),
         _ => ("api", args),
     };
     let mut cargo = shell::cargo(&["bench", "-p", "mcplane", "--bench", which, "--"]);

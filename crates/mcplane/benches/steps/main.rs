@@ -9,7 +9,7 @@
 
 use std::process::{Command, Stdio};
 
-use mcplane_testkit::process::run;
+use mcplane_testkit::process::{cpu_ms, run};
 use mcplane_testkit::{Backend, Server};
 use serde_json::{Map, Value, json};
 
@@ -94,15 +94,4 @@ fn of_peer(python: &str, peer: &str) -> f64 {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{peer}: {said}");
     said.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or_else(|| panic!("{peer}: {said}"))
-}
-
-/// Processor time of a process so far, without that of its children.
-fn cpu_ms(pid: u32) -> f64 {
-    /// The kernel's ticks, fixed for user space on Linux.
-    const TICK_MS: f64 = 10.0;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the server runs");
-    // The second field is the name in parentheses, which may hold blanks.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields[at].parse::<f64>().expect("ticks");
-    (ticks(11) + ticks(12)) * TICK_MS
 }
