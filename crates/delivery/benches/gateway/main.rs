@@ -25,6 +25,10 @@ use nginx::Nginx;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Processor time that nginx takes for a request with `split_clients`: the least and the most that was measured, in
 /// microseconds.
 const NGINX_US: [f64; 2] = [18.0, 41.0];

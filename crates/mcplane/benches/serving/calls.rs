@@ -87,6 +87,7 @@ fn call(address: SocketAddr, request: &[u8], count: usize) {
 fn expected(answer: &[u8]) -> Option<usize> {
     let head = answer.windows(4).position(|part| part == b"\r\n\r\n")?;
     let text = std::str::from_utf8(&answer[..head]).expect("a head");
-    let length = text.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    Some(head + 4 + length.unwrap_or_else(|| panic!("an answer without its length: {text}")))
+    let length = text.to_ascii_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let length: usize = length.unwrap_or_else(|| panic!("an answer without its length: {text}"));
+    Some(head + 4 + length)
 }
