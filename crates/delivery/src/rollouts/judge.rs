@@ -16,6 +16,9 @@ pub struct Comparison {
     pub share_margin: f64,
     /// How much longer latency may be and still count as the same, as a part of the stable version's.
     pub latency_margin: f64,
+    /// Milliseconds by which latency may be longer and still count as the same, however short the stable version's is: a
+    /// small model in process takes one, and no caller minds a second one.
+    pub latency_slack: f64,
     /// Lines of normal and alert for accuracy.
     pub accuracy: Band,
     /// Lines of normal and alert for the share of errors.
@@ -31,6 +34,7 @@ impl Default for Comparison {
             least: 100,
             share_margin: 0.02,
             latency_margin: 0.2,
+            latency_slack: 5.0,
             accuracy: Band::ACCURACY,
             errors: Band::ERRORS,
             latency: Band::LATENCY,
@@ -45,6 +49,8 @@ impl Comparison {
             Some("alpha must be above 0 and below 1")
         } else if margins.iter().any(|margin| !(*margin > 0.0 && margin.is_finite())) {
             Some("margins must be above 0")
+        } else if !(self.latency_slack >= 0.0 && self.latency_slack.is_finite()) {
+            Some("latencySlack must be 0 or above")
         } else {
             [self.accuracy, self.errors, self.latency].iter().find_map(Band::fault)
         }
@@ -165,7 +171,8 @@ pub fn judge(version: &Sample, stable: &Sample, comparison: &Comparison) -> Judg
     };
     let latency = |moments: Moments| (moments.count > 0).then_some(moments.mean);
     let reading = |moments: Moments| Reading::Number { value: latency(moments), values: moments.count };
-    let longer = comparison.latency_margin * stable.latency.mean.max(f64::MIN_POSITIVE);
+    let part = comparison.latency_margin * stable.latency.mean.max(f64::MIN_POSITIVE);
+    let longer = part.max(comparison.latency_slack);
     let pairs = [
         of_share(Metric::Errors, (version.errors, stable.errors), (version.errors, stable.errors), comparison.errors),
         Pair {
@@ -290,6 +297,15 @@ mod tests {
         assert_eq!(verdict(sample((30, 6_000), 50.0, (5_970, 6_000)), stable), Verdict::Better);
         assert_eq!(verdict(sample((30, 6_000), 50.0, (9, 10)), stable), Verdict::Same, "labels come later");
         assert_eq!(verdict(sample((2, 150), 50.0, (0, 0)), sample((1, 150), 50.0, (0, 0))), Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn a_millisecond_more_is_no_fault() {
+        let (stable, slower) = (sample((0, 300), 0.8, (0, 0)), sample((0, 300), 1.4, (0, 0)));
+        assert_eq!(verdict(slower, stable), Verdict::Same);
+        let strict = Comparison { latency_slack: 0.0, ..Comparison::default() };
+        assert_eq!(judge(&slower, &stable, &strict).verdict, Verdict::Worse);
+        assert_eq!(verdict(sample((0, 300), 9.0, (0, 0)), stable), Verdict::Worse);
     }
 
     #[test]

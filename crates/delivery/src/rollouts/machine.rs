@@ -97,8 +97,8 @@ impl fmt::Display for Refused {
             Phase::Progressing => "it is on its way",
             Phase::Waiting => "it waits to be promoted",
             Phase::Paused => "it is paused; resume, promote or abort it",
-            Phase::Succeeded => "it is complete; change spec.version for another",
-            Phase::RolledBack => "it went back; retry it, or change spec.version",
+            Phase::Succeeded => "it is complete; give the service another version",
+            Phase::RolledBack => "it went back; retry it, or give the service another version",
         };
         write!(f, "a rollout that is {:?} can't {:?}: {hint}", self.phase, self.command)
     }
@@ -265,7 +265,7 @@ mod tests {
         let refused = state.step(&spec, 200_000, Event::Command(Command::Promote)).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "a rollout that is Succeeded can't Promote: it is complete; change spec.version for another"
+            "a rollout that is Succeeded can't Promote: it is complete; give the service another version"
         );
         let (_, effects) = step(&state, 200_000, Event::Command(Command::Abort));
         assert_eq!(effects[0], Effect::All("v1".into()));

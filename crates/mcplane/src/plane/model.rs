@@ -25,7 +25,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Se
 impl Local for Model {
     fn call(&self, mut request: Request<Body>) -> Answer {
         let Some(running) = self.held.clone().or_else(|| self.service.newest()) else {
-            let message = format!("service {:?} has no model that is ready", self.service.name);
+            let message = format!("service {:?} has no model that is ready; its status says why", self.service.name);
             let answer = failure(StatusCode::SERVICE_UNAVAILABLE, &message).map(boxed);
             return Box::pin(async { Ok(answer) });
         };

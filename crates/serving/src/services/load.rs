@@ -39,10 +39,11 @@ impl Registry {
             Wanted::Alias(alias) => self.tracking.version_by_alias(&grant, &reference.model, alias).await?,
         };
         if !version.is_verified() {
+            let (number, model) = (version.number, &version.model);
             return Err(Error::WrongState(format!(
-                "version {} of model {} is Unverified: its content was never read, so nobody knows what would answer. \
-                 Register it with its content",
-                version.number, version.model
+                "version {number} of model {model} is Unverified: its content was never read, so nobody knows what would \
+                 answer. Have the server read it, which makes a version that can be served: in Python \
+                 mcplane.RegistryClient().register_model({model:?}, model_path=\"models:/{model}/{number}\")",
             )));
         }
         Ok(version)

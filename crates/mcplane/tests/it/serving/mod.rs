@@ -4,6 +4,7 @@ mod calls;
 mod changes;
 mod clients;
 mod hostile;
+mod own_model;
 mod rig;
 mod rollouts;
 mod traffic;
