@@ -37,7 +37,7 @@ mcplane features join --events "$2/departures.parquet" --timestamp time_hour --v
 
 @dsl.component(base_image="python:3.11", packages_to_install=PACKAGES)
 def train(features: Input[Dataset], model_name: str, held_out_from: str, iterations: int, seed: int,
-          metrics: Output[Metrics], model: Output[Model], held_out: Output[Dataset]) -> str:
+          commit: str, metrics: Output[Metrics], model: Output[Model], held_out: Output[Dataset]) -> str:
     """Fits a classifier to what happened before a time, and lets it and the serving model judge what came after."""
     import json
     import os
@@ -68,6 +68,9 @@ def train(features: Input[Dataset], model_name: str, held_out_from: str, iterati
     mlflow.sklearn.autolog(log_models=False, log_datasets=False)
     # The step's own run, which mcplane began for it.
     with mlflow.start_run():
+        if commit:
+            # Where MLflow's client notes it when a script runs in a checkout; a step has only its own code.
+            mlflow.set_tag("mlflow.source.git.commit", commit)
         classifier = HistGradientBoostingClassifier(max_iter=iterations, learning_rate=0.1, random_state=seed)
         classifier.fit(x[before], y[before])
         program = convert_sklearn(classifier, initial_types=[("input", FloatTensorType([None, len(columns)]))],
@@ -141,7 +144,7 @@ def alert(model_name: str, version: str):
 
 @dsl.pipeline(name="late-flights")
 def late_flights(flights: str, weather: str, held_out_from: str, model_name: str = "late-flights",
-                 iterations: int = 60, seed: int = 2013):
+                 iterations: int = 60, seed: int = 2013, commit: str = ""):
     raw_flights = dsl.importer(artifact_uri=flights, artifact_class=Dataset, reimport=True)
     raw_weather = dsl.importer(artifact_uri=weather, artifact_class=Dataset, reimport=True)
     flights_checked = check_contract(data=raw_flights.output, contract="flights").set_display_name("check flights")
@@ -152,7 +155,7 @@ def late_flights(flights: str, weather: str, held_out_from: str, model_name: str
     features = make_features(flights=raw_flights.output, weather=raw_weather.output)
     features.after(flights_checked, weather_checked).set_caching_options(False)
     trained = train(features=features.outputs["features"], model_name=model_name, held_out_from=held_out_from,
-                    iterations=iterations, seed=seed)
+                    iterations=iterations, seed=seed, commit=commit)
     # Threads that spin for a turn on a machine that has other work to do would take longer than one.
     trained.set_env_variable("OMP_NUM_THREADS", "1").set_caching_options(False)
     decision = judge(held_out=trained.outputs["held_out"], gate="late-flights", model_name=model_name,

@@ -21,14 +21,8 @@ pub(crate) fn run(args: &[String]) -> Result<(), Fault> {
     let folder = if has("--debug") { "debug" } else { "release" };
     let binary = shell::target_dir()?.join(folder).join("mcplane");
 
-    let example = shell::root().join("examples/flights");
-    let scratch = shell::target_dir()?.join("demo");
-    let python = environment(&example.join("requirements.txt"), &scratch)?;
-    let raw = scratch.join("raw");
-    if !raw.join("weather.csv").is_file() {
-        println!("Writing the raw data to {}", raw.display());
-        shell::run(Command::new(&python).arg(example.join("data.py")).arg(&raw))?;
-    }
+    let (python, raw) = python_and_raw_data()?;
+    let (example, scratch) = (example(), scratch()?);
     let config = scratch.join("mcplane.yaml");
     let venv = scratch.join("venv");
     let text = format!("agent: {{images: {{\"python:3.11\": {{venv: {:?}}}}}}}\n", venv.display().to_string());
@@ -46,6 +40,26 @@ pub(crate) fn run(args: &[String]) -> Result<(), Fault> {
     replay.args(["--", "--listen", listen, "--config"]).arg(config);
     // In our place, so that Ctrl-C reaches it and it stops what it started.
     Err(format!("the replay could not be started: {}", replay.exec()))
+}
+
+fn example() -> PathBuf {
+    shell::root().join("examples/flights")
+}
+
+fn scratch() -> Result<PathBuf, Fault> {
+    Ok(shell::target_dir()?.join("demo"))
+}
+
+/// A Python with the example's packages, and the folder of the year's raw data, each made once.
+pub(crate) fn python_and_raw_data() -> Result<(PathBuf, PathBuf), Fault> {
+    let (example, scratch) = (example(), scratch()?);
+    let python = environment(&example.join("requirements.txt"), &scratch)?;
+    let raw = scratch.join("raw");
+    if !raw.join("weather.csv").is_file() {
+        println!("Writing the raw data to {}", raw.display());
+        shell::run(Command::new(&python).arg(example.join("data.py")).arg(&raw))?;
+    }
+    Ok((python, raw))
 }
 
 /// A Python with the example's packages, made once.

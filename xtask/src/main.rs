@@ -21,7 +21,8 @@ cargo xtask COMMAND
   rules    layers between crates, licences, banned and doubled dependencies, file lengths, words
   test     all tests, and that every backend's suite has run (arguments go to the test runner)
   soak     100 rounds of kill -9 on both databases in a release build, of servers that store objects and runs, and of servers,
-           shims and programs of tasks (MCPLANE_CRASH_ROUNDS changes the number); every other fault a tenth as often
+           shims and programs of tasks (MCPLANE_CRASH_ROUNDS changes the number); every other fault a tenth as often;
+           and the demo whole, three times (MCPLANE_DEMO_ROUNDS), with kill -9 of its server in every stage
   bench    throughput, latency, memory and start-up of the release build, each beside its limit
            (bench tracking: beside a real mlflow server in the same run; with --large 100,000 runs and 10 million points;
            bench serving: what a prediction over HTTP costs, beside onnxruntime in Python)
@@ -58,15 +59,26 @@ fn main() -> ExitCode {
 
 fn soak() -> Result<(), Fault> {
     setup::run()?;
-    let rounds = std::env::var("MCPLANE_CRASH_ROUNDS").unwrap_or_else(|_| "100".into());
-    let rounds: usize = rounds.parse().map_err(|_| format!("MCPLANE_CRASH_ROUNDS is no number: {rounds}"))?;
+    let (rounds, years) = (number("MCPLANE_CRASH_ROUNDS", 100)?, number("MCPLANE_DEMO_ROUNDS", 3)?);
     let mut crashes = soaked("crash::");
     shell::run(crashes.env("MCPLANE_CRASH_ROUNDS", rounds.to_string()))?;
     for round in 1..=rounds.div_ceil(10) {
         println!("faults, round {round}");
         shell::run(&mut soaked("faults::"))?;
     }
+    let (_, raw) = demo::python_and_raw_data()?;
+    for round in 1..=years {
+        println!("demo, round {round}");
+        let mut replay = soaked("flights::replay::");
+        shell::run(replay.env("MCPLANE_REPLAY_RAW", &raw).env("MCPLANE_REPLAY_STAGE", "every"))?;
+    }
     Ok(())
+}
+
+/// A number of the environment, or what it is without.
+fn number(name: &str, otherwise: usize) -> Result<usize, Fault> {
+    let Ok(given) = std::env::var(name) else { return Ok(otherwise) };
+    given.parse().map_err(|_| format!("{name} is no number: {given}"))
 }
 
 fn soaked(filter: &str) -> std::process::Command {

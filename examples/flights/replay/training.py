@@ -1,5 +1,7 @@
 """Runs of the pipeline: what is trained, what the gate says of it, and what is stopped before."""
 
+import pathlib
+import subprocess
 import time
 
 import flights
@@ -66,7 +68,8 @@ def begin(loop: Loop, name: str, months: list, held_out: int, planted, parameter
     if planted:
         flights.plant(data, planted)
     values = {"flights": data, "weather": loop.raw / "weather.csv", "held_out_from": f"2013-{held_out:02}-01",
-              "model_name": loop.plan["model"], "seed": loop.plan["seed"], **parameters}
+              "model_name": loop.plan["model"], "seed": loop.plan["seed"],
+              "commit": commit(loop.example), **parameters}
     words = [word for key, value in values.items() for word in ("-p", f"{key}={value}")]
     try:
         loop.server.mcplane("pipeline", "run", loop.example / "pipeline.yaml", "--name", name, "--detach", *words)
@@ -74,3 +77,13 @@ def begin(loop: Loop, name: str, months: list, held_out: int, planted, parameter
         # It may have begun just before the server went away.
         if not loop.server.get(f"{KINDS}/pipelineruns/{name}", missing={}):
             raise
+
+
+def commit(folder: pathlib.Path) -> str:
+    """The commit of the checkout that the pipeline is in, with `-dirty` if something differs from it; empty elsewhere."""
+    try:
+        told = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], cwd=folder,
+                              capture_output=True, text=True)
+    except OSError:
+        return ""
+    return told.stdout.strip()

@@ -211,6 +211,9 @@ fn summary(node: &Node) -> String {
     let text =
         |name: &&str| Some(format!("{name} {}", node.facets.get(*name)?.as_str().filter(|text| *text != "None")?));
     words.extend(facets.iter().filter_map(text));
+    // What a version was trained with, as it was registered; it may come from no run that is known here.
+    let trained = node.facets.get("environment").and_then(|environment| environment["commit"].as_str());
+    words.extend(trained.map(|commit| format!("commit {commit}")));
     if node.facets.get("deleted").is_some_and(|deleted| deleted == true) {
         words.push("deleted".to_owned());
     }
@@ -238,7 +241,7 @@ mod tests {
         read["context"] = json!("training");
         let graph = json!({
             "nodes": [
-                node("modelversion:fraud/3", "fraud", json!({"version": "1.2.0", "stage": "None", "createdBy": "ann"})),
+                node("modelversion:fraud/3", "fraud", json!({"version": "1.2.0", "stage": "None", "createdBy": "ann", "environment": {"commit": "abc"}})),
                 node("model:m-1", "clf", json!({"createdAt": "2026-11-01T00:00:00Z"})),
                 node("model:m-2", "", json!({})),
                 node("run:1", "loud-asp", json!({"commit": "abc", "user": "ann\u{1b}[2J", "status": "FINISHED"})),
@@ -259,7 +262,7 @@ mod tests {
     #[test]
     fn a_tree_has_a_branch_for_each_origin() {
         insta::assert_snapshot!(tree(&graph(), "both"), @r#"
-        modelversion:fraud/3  (version 1.2.0, createdBy ann)
+        modelversion:fraud/3  (version 1.2.0, createdBy ann, commit abc)
         made from:
         ├─ registered from model:m-1  (clf)
         │  └─ made by run:1  (loud-asp, commit abc, user ann [2J, status FINISHED)

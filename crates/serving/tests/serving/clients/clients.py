@@ -1,6 +1,9 @@
 """What people do with their own clients: metadata, inference in JSON and bytes, mistakes."""
 
+import asyncio
+import importlib.util
 import sys
+import types
 
 import httpx
 import numpy as np
@@ -10,6 +13,14 @@ from open_inference.openapi.core.api_error import ApiError
 from open_inference.openapi.types.inference_request import InferenceRequest
 from open_inference.openapi.types.request_input import RequestInput
 from tritonclient.utils import InferenceServerException
+
+# The package's own beginning imports its server and Kubernetes' client, hundreds of megabytes that the client has no use for;
+# what it does use is as published.
+kserve = types.ModuleType("kserve")
+kserve.__path__ = list(importlib.util.find_spec("kserve").submodule_search_locations)
+sys.modules["kserve"] = kserve
+from kserve.inference_client import InferenceRESTClient, RESTConfig  # noqa: E402
+from kserve.protocol.infer_type import InferInput, InferRequest, RequestedOutput  # noqa: E402
 
 ADDRESS = sys.argv[1]
 ROWS = np.linspace(-2, 2, 18, dtype=np.float32).reshape(3, 6)
@@ -96,6 +107,44 @@ def open_inference():
             raise AssertionError(f"not refused with {status}")
 
 
+async def kserve_client():
+    url = f"http://{ADDRESS}"
+    async with InferenceRESTClient(RESTConfig(protocol="v2", timeout=30)) as client:
+        assert await client.is_server_ready(url) and await client.is_server_live(url)
+        assert await client.is_model_ready(url, "forest") and not await client.is_model_ready(url, "nobody")
+
+        def asked(shape, datatype, rows, binary, **more):
+            given = InferInput("X", shape, datatype)
+            given.set_data_from_numpy(rows, binary_data=binary)
+            return client.infer(url, InferRequest("forest", [given], request_id="r", **more), model_name="forest")
+
+        answers = []
+        for binary in (True, False):
+            answer = await asked([3, 6], "FP32", ROWS, binary)
+            assert (answer.id, answer.model_name) == ("r", "forest"), answer
+            answers.append({one.name: one.as_numpy() for one in answer.outputs})
+        first, second = answers
+        assert first.keys() == second.keys() and len(first) == 2, answers
+        assert all(np.array_equal(first[name], second[name]) for name in first), answers
+        scores = next(name for name, values in first.items() if values.dtype == np.float32)
+        only = await asked([3, 6], "FP32", ROWS, False, request_outputs=[RequestedOutput(scores, {"binary_data": True})])
+        assert [one.name for one in only.outputs] == [scores] and np.array_equal(only.outputs[0].as_numpy(), first[scores])
+
+        mistakes = [
+            (400, "must have shape [-1, 6], got [1, 5]", asked([1, 5], "FP32", ROWS[:1, :5], False)),
+            (400, "must be FP32, got FP64", asked([3, 6], "FP64", ROWS.astype(np.float64), True)),
+            (404, "there is no model", client.infer(url, {"inputs": []}, model_name="nobody")),
+            (400, "", client.infer(url, {"inputs": "nothing"}, model_name="forest")),
+        ]
+        for status, words, call in mistakes:
+            try:
+                await call
+            except httpx.HTTPStatusError as error:
+                assert error.response.status_code == status and words in str(error), error
+            else:
+                raise AssertionError(f"not refused with {status}")
+
+
 def mlflow_clients():
     url = f"http://{ADDRESS}/v2/models/forest/invocations"
     answers = [
@@ -112,5 +161,6 @@ def mlflow_clients():
 
 tritonclient()
 open_inference()
+asyncio.run(kserve_client())
 mlflow_clients()
 print("all clients are served")
