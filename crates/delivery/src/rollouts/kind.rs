@@ -106,7 +106,10 @@ fn schema() -> Value {
             ("least", count("Requests, or labels, that each version must have.")),
             ("shareMargin", number("How much worse a share may be and still count as the same.")),
             ("latencyMargin", number("How much longer latency may be, as a part of the stable version's.")),
-            ("latencySlack", number("Milliseconds more that count as the same, however short the stable version's latency is.")),
+            (
+                "latencySlack",
+                number("Milliseconds more that count as the same, however short the stable version's latency is."),
+            ),
             ("accuracy", band("Lines of accuracy.")),
             ("errors", band("Lines of the share of errors.")),
             ("latency", band("Lines of mean latency in milliseconds.")),
