@@ -93,8 +93,8 @@ fn models(python: &str, folder: &Path) -> Vec<Model> {
     }
     if models.is_empty() {
         println!("{python} has no onnxruntime to compare with: what was measured of it elsewhere counts");
-        let name = "boosting_binary".to_owned();
-        rig::copy_of_the_tests(&name, folder);
+        let name = "boosting".to_owned();
+        rig::copy_of_the_tests(&folder.join("boosting.onnx"));
         models.push(Model { name, columns: 6, theirs: vec![(1, ONNXRUNTIME_US), (64, f64::NAN)] });
     }
     models

@@ -1,7 +1,7 @@
 //! What was predicted and what was true, on disk: segments that are only appended to, outside SQL, since there are many more
 //! of them than of anything else.
 //!
-//! - **Predictions** are written as they come and synced at least twice a second: a crash loses at most those of the last
+//! - **Predictions** are written every few milliseconds and synced about twice a second: a crash loses at most those of the last
 //!   second ([`LOSS_WINDOW_MS`]), and their identifiers still say which revision made them.
 //! - **Labels** are acknowledged after they are synced; those that arrive meanwhile share the next sync.
 //! - A frame is length, CRC-32 and content. What a crash tore off at the end is cut away when the log is opened; damage

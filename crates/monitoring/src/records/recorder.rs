@@ -18,6 +18,9 @@ pub(super) const LABELS: &str = "labels";
 
 /// Records that are written together.
 const MOST_TOGETHER: usize = 4096;
+/// Predictions of so long are written together: to wake this thread for each costs more than a model takes to answer. It
+/// is part of the window in which a crash loses them, and the most that it delays a label.
+const GATHER: Duration = Duration::from_millis(5);
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 
 /// Settings of a recorder.
@@ -158,7 +161,12 @@ impl Writer {
         loop {
             let due = unsynced.map_or(interval, |since| interval.saturating_sub(since.elapsed()));
             let items = match self.receiver.recv_timeout(due) {
-                Ok(first) => std::iter::once(first).chain(self.receiver.try_iter()).take(MOST_TOGETHER).collect(),
+                Ok(first) => {
+                    if first.record.kind == Kind::Prediction {
+                        std::thread::sleep(GATHER);
+                    }
+                    std::iter::once(first).chain(self.receiver.try_iter()).take(MOST_TOGETHER).collect()
+                }
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
