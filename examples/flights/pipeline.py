@@ -145,23 +145,25 @@ def alert(model_name: str, version: str):
 @dsl.pipeline(name="late-flights")
 def late_flights(flights: str, weather: str, held_out_from: str, model_name: str = "late-flights",
                  iterations: int = 60, seed: int = 2013, commit: str = ""):
+    def again(step):
+        """A step that was talking to the server when that went away is done once more; what it says is never cached, since
+        a file may change under its name, and a gate between two runs."""
+        return step.set_retry(num_retries=3, backoff_duration="1s", backoff_factor=2.0).set_caching_options(False)
+
     raw_flights = dsl.importer(artifact_uri=flights, artifact_class=Dataset, reimport=True)
     raw_weather = dsl.importer(artifact_uri=weather, artifact_class=Dataset, reimport=True)
-    flights_checked = check_contract(data=raw_flights.output, contract="flights").set_display_name("check flights")
-    weather_checked = check_contract(data=raw_weather.output, contract="weather").set_display_name("check weather")
-    # A file may change under its name, and a gate between two runs: both are asked each time.
-    flights_checked.set_caching_options(False)
-    weather_checked.set_caching_options(False)
-    features = make_features(flights=raw_flights.output, weather=raw_weather.output)
-    features.after(flights_checked, weather_checked).set_caching_options(False)
+    flights_checked = again(check_contract(data=raw_flights.output, contract="flights")).set_display_name("check flights")
+    weather_checked = again(check_contract(data=raw_weather.output, contract="weather")).set_display_name("check weather")
+    features = again(make_features(flights=raw_flights.output, weather=raw_weather.output))
+    features.after(flights_checked, weather_checked)
     trained = train(features=features.outputs["features"], model_name=model_name, held_out_from=held_out_from,
                     iterations=iterations, seed=seed, commit=commit)
     # Threads that spin for a turn on a machine that has other work to do would take longer than one.
-    trained.set_env_variable("OMP_NUM_THREADS", "1").set_caching_options(False)
-    decision = judge(held_out=trained.outputs["held_out"], gate="late-flights", model_name=model_name,
-                     version=trained.outputs["Output"]).set_caching_options(False)
+    again(trained).set_env_variable("OMP_NUM_THREADS", "1")
+    decision = again(judge(held_out=trained.outputs["held_out"], gate="late-flights", model_name=model_name,
+                           version=trained.outputs["Output"]))
     with dsl.If(decision.outputs["verdict"] == "pass"):
-        promote(model_name=model_name, version=trained.outputs["Output"]).set_caching_options(False)
+        again(promote(model_name=model_name, version=trained.outputs["Output"]))
     with dsl.Else():
         alert(model_name=model_name, version=trained.outputs["Output"])
 
