@@ -38,12 +38,33 @@ pub(super) struct ConnectionArgs {
     context: Option<String>,
 }
 
+/// Where a command works: in a namespace of a server.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Place {
+    /// Namespace; without it the login's, or `default`
+    #[arg(short, long, global = true)]
+    namespace: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+impl Place {
+    /// A connection that works in this namespace.
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        let mut connection = self.connection.connect().await?;
+        if let Some(namespace) = &self.namespace {
+            connection.namespace.clone_from(namespace);
+        }
+        Ok(connection)
+    }
+}
+
 /// A server to talk to.
 pub(super) struct Connection {
     pub(super) client: Client,
     /// The server's URL.
     pub(super) server: String,
-    /// Where to work when told no namespace.
+    /// Where to work, unless told otherwise.
     pub(super) namespace: String,
     /// The login's name and token, for handing on to other tools.
     pub(super) user: Option<String>,

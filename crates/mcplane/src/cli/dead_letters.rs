@@ -4,7 +4,7 @@ use clap::Args;
 use mcplane_core::clock;
 use serde_json::{Value, json};
 
-use super::connection::{Connection, ConnectionArgs, encode, query, request};
+use super::connection::{Connection, Place, encode, query, request};
 use super::failure::Failure;
 use super::output::{print, print_line};
 use super::table::Columns;
@@ -32,14 +32,11 @@ pub(super) struct Arguments {
     /// Only messages for this receiver, such as webhook/ID
     #[arg(long, value_name = "NAME", conflicts_with = "replay")]
     receiver: Option<String>,
-    /// Namespace; without it the login's, or `default`
-    #[arg(short, long)]
-    namespace: Option<String>,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    place: Place,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -51,9 +48,8 @@ enum Format {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let connection = arguments.connection.connect().await?;
-    let namespace = arguments.namespace.clone().unwrap_or_else(|| connection.namespace.clone());
-    let root = format!("/tracking/v1/namespaces/{}/dead-letters", encode(&namespace));
+    let connection = arguments.place.connect().await?;
+    let root = format!("/tracking/v1/namespaces/{}/dead-letters", encode(&connection.namespace));
     if arguments.replay {
         replay(&connection, &root, &arguments.ids).await
     } else {

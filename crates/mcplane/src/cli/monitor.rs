@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::connection::{Connection, ConnectionArgs, encode};
+use super::connection::{Connection, Place, encode};
 use super::failure::Failure;
 use super::live::{Live, plain};
 use super::output::{measured, print, print_line};
@@ -31,19 +31,15 @@ pub(super) struct Arguments {
     /// Show it again as it changes
     #[arg(short, long)]
     watch: bool,
-    /// Namespace; without it the login's, or `default`
-    #[arg(short, long)]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    place: Place,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let server = arguments.connection.connect().await?;
-    let namespace = arguments.namespace.clone().unwrap_or_else(|| server.namespace.clone());
+    let server = arguments.place.connect().await?;
     let mut live = Live::new();
     loop {
-        let text = plain(&look(&server, &namespace, arguments.monitor.as_deref()).await?);
+        let text = plain(&look(&server, arguments.monitor.as_deref()).await?);
         if !arguments.watch {
             return print(&text);
         }
@@ -52,8 +48,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-async fn look(server: &Connection, namespace: &str, monitor: Option<&str>) -> Result<String, Failure> {
-    let path = format!("/apis/mcplane.io/v1alpha1/namespaces/{}/monitors", encode(namespace));
+async fn look(server: &Connection, monitor: Option<&str>) -> Result<String, Failure> {
+    let path = format!("/apis/mcplane.io/v1alpha1/namespaces/{}/monitors", encode(&server.namespace));
     if let Some(name) = monitor {
         let object: Value = server.get(&format!("{path}/{}", encode(name))).await?;
         return Ok(readings(&object));
@@ -61,7 +57,7 @@ async fn look(server: &Connection, namespace: &str, monitor: Option<&str>) -> Re
     let all: Value = server.get(&format!("{path}?limit=500")).await?;
     let monitors = all["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     if monitors.is_empty() {
-        print_line(&format!("no monitors found in namespace {namespace}"))?;
+        print_line(&format!("no monitors found in namespace {}", server.namespace))?;
         return Ok(String::new());
     }
     Ok(list(monitors))

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::connection::{Connection, ConnectionArgs, encode, request};
+use super::connection::{Connection, Place, encode, request};
 use super::failure::Failure;
 use super::output::{complain, print, print_line};
 use super::table::Columns;
@@ -25,11 +25,8 @@ Examples:
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Namespace; without it the login's, or `default`
-    #[arg(short, long, global = true)]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,8 +58,8 @@ enum Command {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let connection = arguments.connection.connect().await?;
-    let namespace = arguments.namespace.as_deref().unwrap_or(&connection.namespace);
+    let connection = arguments.place.connect().await?;
+    let namespace = &connection.namespace;
     let path = format!("/tasks/v1/namespaces/{}/queues", encode(namespace));
     match arguments.command {
         Command::List => {

@@ -9,7 +9,7 @@ use mcplane_data::contracts::{self, Options, Outcome, Plan, Report, Spec};
 use serde_json::{Value, json};
 
 use super::text;
-use crate::cli::connection::{Connection, ConnectionArgs, encode, request};
+use crate::cli::connection::{Connection, Place, encode, request};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::manifests;
 use crate::cli::output::{complain, print};
@@ -71,15 +71,14 @@ impl Contract {
     }
 }
 
-pub(super) async fn run(command: &Check, namespace: Option<&str>, connection: &ConnectionArgs) -> Result<(), Failure> {
+pub(super) async fn run(command: &Check, place: &Place) -> Result<(), Failure> {
     let (contract, server) = match (&command.contract, &command.filename) {
         (Some(name), _) => {
-            let server = connection.connect().await?;
-            let namespace = namespace.unwrap_or(&server.namespace).to_owned();
-            let path =
-                format!("/apis/mcplane.io/v1alpha1/namespaces/{}/datacontracts/{}", encode(&namespace), encode(name));
+            let server = place.connect().await?;
+            let own = format!("/apis/mcplane.io/v1alpha1/namespaces/{}", encode(&server.namespace));
+            let path = format!("{own}/datacontracts/{}", encode(name));
             let object: Value = server.get(&path).await?;
-            (Contract::read(&object, name)?, Some((server, namespace)))
+            (Contract::read(&object, name)?, Some(server))
         }
         (None, Some(file)) => (Contract::from_file(file)?, None),
         (None, None) => return Err(Failure::usage("--contract or --filename names the contract")),
@@ -104,7 +103,7 @@ pub(super) async fn run(command: &Check, namespace: Option<&str>, connection: &C
             .map_err(|error| Failure::from_error(format!("can't write {}", file.display()), &error))?;
     }
     let told = match &server {
-        Some((server, namespace)) => tell(server, namespace, &contract.name, &reports).await,
+        Some(server) => tell(server, &contract.name, &reports).await,
         None => Ok(()),
     };
     if reports.iter().any(|report| report.outcome == Outcome::Failed) {
@@ -116,8 +115,8 @@ pub(super) async fn run(command: &Check, namespace: Option<&str>, connection: &C
     told
 }
 
-async fn tell(server: &Connection, namespace: &str, contract: &str, reports: &[Report]) -> Result<(), Failure> {
-    let path = format!("/data/v1/namespaces/{}/reports", encode(namespace));
+async fn tell(server: &Connection, contract: &str, reports: &[Report]) -> Result<(), Failure> {
+    let path = format!("/data/v1/namespaces/{}/reports", encode(&server.namespace));
     for report in reports {
         let body = json!({"contract": contract, "report": report});
         let stored: Value = server.json(request("POST", &path, Some(&body))?).await?;

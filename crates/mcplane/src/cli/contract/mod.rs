@@ -8,7 +8,7 @@ mod text;
 use clap::{Args, Subcommand};
 use mcplane_data::columns::CsvFormat;
 
-use super::connection::ConnectionArgs;
+use super::connection::Place;
 use super::failure::Failure;
 
 const EXAMPLES: &str = "\
@@ -31,11 +31,8 @@ Exit codes of `check`:
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Namespace; without it the login's, or `default`
-    #[arg(short, long, global = true)]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -51,11 +48,11 @@ enum Command {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { command, namespace, connection } = arguments;
+    let Arguments { command, place } = arguments;
     match command {
         Command::Suggest(command) => suggest::run(&command),
-        Command::Check(command) => check::run(&command, namespace.as_deref(), &connection).await,
-        Command::Reports(command) => reports::run(&command, namespace.as_deref(), &connection).await,
+        Command::Check(command) => check::run(&command, &place).await,
+        Command::Reports(command) => reports::run(&command, &place).await,
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::cli::connection::{ConnectionArgs, encode, query};
+use crate::cli::connection::{Place, encode, query};
 use crate::cli::failure::Failure;
 use crate::cli::output::{complain, print};
 use crate::cli::table::Columns;
@@ -31,13 +31,9 @@ enum Format {
     Json,
 }
 
-pub(super) async fn run(
-    command: &Reports,
-    namespace: Option<&str>,
-    connection: &ConnectionArgs,
-) -> Result<(), Failure> {
-    let server = connection.connect().await?;
-    let namespace = namespace.unwrap_or(&server.namespace);
+pub(super) async fn run(command: &Reports, place: &Place) -> Result<(), Failure> {
+    let server = place.connect().await?;
+    let namespace = &server.namespace;
     let limit = command.limit.to_string();
     let wanted = [
         ("contract", command.contract.as_deref()),

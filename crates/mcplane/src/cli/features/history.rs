@@ -2,15 +2,14 @@
 
 use serde_json::Value;
 
-use crate::cli::connection::ConnectionArgs;
+use crate::cli::connection::Place;
 use crate::cli::failure::Failure;
 use crate::cli::output::{complain, print};
 use crate::cli::table::Columns;
 
-pub(super) async fn run(name: String, namespace: Option<String>, connection: ConnectionArgs) -> Result<(), Failure> {
-    let connection = connection.connect().await?;
-    let namespace = namespace.as_deref().unwrap_or(&connection.namespace);
-    let view = super::path_of(namespace, &name);
+pub(super) async fn run(name: String, place: Place) -> Result<(), Failure> {
+    let connection = place.connect().await?;
+    let view = super::path_of(&connection, &name);
     let answer: Value = connection.get(&format!("{view}/history")).await?;
     let listed = answer["materializations"].as_array().map(Vec::as_slice).unwrap_or_default();
     if listed.is_empty() {

@@ -10,7 +10,7 @@ use mcplane_features::views::FeatureViewSpec;
 use serde_json::{Value, json};
 
 use super::{failed, path_of};
-use crate::cli::connection::{Connection, ConnectionArgs, request};
+use crate::cli::connection::{Connection, Place, request};
 use crate::cli::failure::Failure;
 use crate::cli::manifests;
 use crate::cli::output::{complain, print_line};
@@ -45,15 +45,14 @@ pub(super) struct Arguments {
     threads: Option<u16>,
 }
 
-pub(super) fn run(arguments: Arguments, namespace: Option<String>, connect: &ConnectionArgs) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, place: Place) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
-    let connect = connect.clone();
     // Not on this thread, whose stack is what the system gave it.
-    let task = runtime.spawn(async move { Box::pin(make(arguments, namespace, &connect)).await });
+    let task = runtime.spawn(async move { Box::pin(make(arguments, &place)).await });
     runtime.block_on(task).map_err(|error| Failure::from_error("the query broke off", &error))?
 }
 
-async fn make(arguments: Arguments, namespace: Option<String>, connect: &ConnectionArgs) -> Result<(), Failure> {
+async fn make(arguments: Arguments, place: &Place) -> Result<(), Failure> {
     if let Some(file) = &arguments.filename {
         let (name, spec) = from_file(file)?;
         let base = file.parent().map(Path::to_owned).unwrap_or_default();
@@ -62,8 +61,8 @@ async fn make(arguments: Arguments, namespace: Option<String>, connect: &Connect
         return told(&name, &made, "");
     }
     let name = arguments.name.clone().unwrap_or_default();
-    let connection = connect.connect().await?;
-    let path = path_of(namespace.as_deref().unwrap_or(&connection.namespace), &name);
+    let connection = place.connect().await?;
+    let path = path_of(&connection, &name);
     let view: Value = connection.get(&path).await?;
     let spec = read(&view, &name)?;
     let started = jiff::Timestamp::now().as_millisecond();

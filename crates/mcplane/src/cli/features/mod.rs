@@ -7,7 +7,7 @@ mod materialize;
 
 use clap::{Args, Subcommand};
 
-use super::connection::{ConnectionArgs, encode};
+use super::connection::{Connection, Place, encode};
 use super::failure::Failure;
 
 const EXAMPLES: &str = "\
@@ -25,11 +25,8 @@ Examples:
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Namespace; without it the login's, or `default`
-    #[arg(short, long, global = true)]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -45,12 +42,12 @@ enum Command {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { command, namespace, connection } = arguments;
+    let Arguments { command, place } = arguments;
     match command {
         #[cfg(feature = "sql")]
-        Command::Materialize(arguments) => materialize::run(arguments, namespace, &connection),
+        Command::Materialize(arguments) => materialize::run(arguments, place),
         Command::Join(arguments) => join::run(&arguments),
-        Command::History { name } => super::wait_for(history::run(name, namespace, connection)),
+        Command::History { name } => super::wait_for(history::run(name, place)),
     }
 }
 
@@ -63,6 +60,6 @@ fn failed(error: &mcplane_core::Error) -> Failure {
 }
 
 /// The path of a view in the API.
-fn path_of(namespace: &str, name: &str) -> String {
-    format!("/apis/mcplane.io/v1alpha1/namespaces/{}/featureviews/{}", encode(namespace), encode(name))
+fn path_of(server: &Connection, name: &str) -> String {
+    format!("/apis/mcplane.io/v1alpha1/namespaces/{}/featureviews/{}", encode(&server.namespace), encode(name))
 }

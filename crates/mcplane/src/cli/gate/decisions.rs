@@ -36,7 +36,7 @@ enum Format {
     Json,
 }
 
-pub(super) async fn run(command: &Decisions, server: &Connection, namespace: &str) -> Result<(), Failure> {
+pub(super) async fn run(command: &Decisions, server: &Connection) -> Result<(), Failure> {
     let limit = command.limit.to_string();
     let wanted = [
         ("model", command.model.as_deref()),
@@ -44,12 +44,12 @@ pub(super) async fn run(command: &Decisions, server: &Connection, namespace: &st
         ("gate", command.gate.as_deref()),
         ("limit", Some(limit.as_str())),
     ];
-    let answer: Value = server.get(&format!("{}{}", decisions_of(namespace), query(&wanted))).await?;
+    let answer: Value = server.get(&format!("{}{}", decisions_of(server), query(&wanted))).await?;
     let decisions = answer["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
     match command.output {
         Format::Json => print(&format!("{answer:#}\n")),
         Format::Table if decisions.is_empty() => {
-            complain(&format!("no decisions found in namespace {namespace}"));
+            complain(&format!("no decisions found in namespace {}", server.namespace));
             Ok(())
         }
         Format::Table => print(&table(decisions)),

@@ -38,8 +38,9 @@ enum Format {
     Json,
 }
 
-pub(super) async fn run(command: &Evaluate, server: &Connection, namespace: &str) -> Result<(), Failure> {
-    let path = format!("/apis/mcplane.io/v1alpha1/namespaces/{}/gates/{}", encode(namespace), encode(&command.gate));
+pub(super) async fn run(command: &Evaluate, server: &Connection) -> Result<(), Failure> {
+    let path =
+        format!("/apis/mcplane.io/v1alpha1/namespaces/{}/gates/{}", encode(&server.namespace), encode(&command.gate));
     let gate: Value = server.get(&path).await?;
     let policy: Policy = serde_json::from_value(gate["spec"].clone())
         .map_err(|error| Failure::from_error("this mcplane does not know such a gate", &error))?;
@@ -51,7 +52,7 @@ pub(super) async fn run(command: &Evaluate, server: &Connection, namespace: &str
     let body = json!({
         "gate": command.gate, "model": command.model, "version": command.version, "evaluation": evaluation,
     });
-    let decision: Value = server.json(request("POST", &decisions_of(namespace), Some(&body))?).await?;
+    let decision: Value = server.json(request("POST", &decisions_of(server), Some(&body))?).await?;
     match command.output {
         Format::Json => print(&format!("{decision:#}\n"))?,
         Format::Text => print(&text(&decision))?,

@@ -6,7 +6,7 @@ mod evaluate;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::connection::{Connection, ConnectionArgs, encode, query, request};
+use super::connection::{Connection, Place, encode, query, request};
 use super::failure::{Exit, Failure};
 use super::output::{print, print_line};
 
@@ -30,11 +30,8 @@ Exit codes of `evaluate` and `check`:
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Namespace; without it the login's, or `default`
-    #[arg(short, long, global = true)]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,30 +65,23 @@ enum Command {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let server = arguments.connection.connect().await?;
-    let namespace = arguments.namespace.clone().unwrap_or_else(|| server.namespace.clone());
+    let server = arguments.place.connect().await?;
     match arguments.command {
-        Command::Evaluate(command) => evaluate::run(&command, &server, &namespace).await,
-        Command::Decisions(command) => decisions::run(&command, &server, &namespace).await,
-        Command::Check { model, version, gates } => check(&server, &namespace, &model, &version, &gates).await,
+        Command::Evaluate(command) => evaluate::run(&command, &server).await,
+        Command::Decisions(command) => decisions::run(&command, &server).await,
+        Command::Check { model, version, gates } => check(&server, &model, &version, &gates).await,
         Command::Override { id, reason } => {
-            let path = format!("{}/{}/override", decisions_of(&namespace), encode(&id));
+            let path = format!("{}/{}/override", decisions_of(&server), encode(&id));
             let decision: Value = server.json(request("POST", &path, Some(&json!({"reason": reason})))?).await?;
             print_line(&format!("{} may go on: {}", of(&decision), decision["override"]["reason"]))
         }
     }
 }
 
-async fn check(
-    server: &Connection,
-    namespace: &str,
-    model: &str,
-    version: &str,
-    gates: &[String],
-) -> Result<(), Failure> {
+async fn check(server: &Connection, model: &str, version: &str, gates: &[String]) -> Result<(), Failure> {
     let named = gates.join(",");
     let query = query(&[("gates", (!gates.is_empty()).then_some(named.as_str()))]);
-    let (namespace, model, version) = (encode(namespace), encode(model), encode(version));
+    let (namespace, model, version) = (encode(&server.namespace), encode(model), encode(version));
     let path = format!("/data/v1/namespaces/{namespace}/models/{model}/versions/{version}/deployable{query}");
     let answer: Value = server.get(&path).await?;
     let allowed = answer["allowed"] == true;
@@ -99,8 +89,8 @@ async fn check(
     if allowed { Ok(()) } else { Err(Failure::told_already(Exit::Failed)) }
 }
 
-fn decisions_of(namespace: &str) -> String {
-    format!("/data/v1/namespaces/{}/decisions", encode(namespace))
+fn decisions_of(server: &Connection) -> String {
+    format!("/data/v1/namespaces/{}/decisions", encode(&server.namespace))
 }
 
 /// The model and version that a decision is on.

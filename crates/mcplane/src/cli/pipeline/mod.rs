@@ -8,7 +8,7 @@ mod upload;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::connection::{Connection, ConnectionArgs, encode, query, typed_request};
+use super::connection::{Connection, Place, encode, query, typed_request};
 use super::failure::Failure;
 use super::output::{print, print_line};
 use super::table::Columns;
@@ -33,11 +33,8 @@ const RUNS: &str = "/apis/mcplane.io/v1alpha1";
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Namespace; without it the login's, or `default`
-    #[arg(short, long, global = true)]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -107,9 +104,8 @@ impl Pipelines<'_> {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let connection = arguments.connection.connect().await?;
-    let namespace = arguments.namespace.clone().unwrap_or_else(|| connection.namespace.clone());
-    let pipelines = Pipelines { connection: &connection, namespace: &namespace };
+    let connection = arguments.place.connect().await?;
+    let pipelines = Pipelines { connection: &connection, namespace: &connection.namespace };
     match arguments.command {
         Command::Run(arguments) => run::run(&pipelines, arguments).await,
         Command::List { output } => list(&pipelines, output).await,

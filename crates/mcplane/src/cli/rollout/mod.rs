@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::connection::{Connection, ConnectionArgs, encode, query, request};
+use super::connection::{Connection, Place, encode, query, request};
 use super::failure::Failure;
 use super::live::{Live, plain};
 use super::output::{print, print_line};
@@ -30,11 +30,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Namespace; without it the login's, or `default`
-    #[arg(short, long, global = true)]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,9 +83,8 @@ enum Command {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let server = arguments.connection.connect().await?;
-    let namespace = arguments.namespace.clone().unwrap_or_else(|| server.namespace.clone());
-    let namespace = encode(&namespace);
+    let server = arguments.place.connect().await?;
+    let namespace = encode(&server.namespace);
     let say = async |rollout: &str, word: &str| say(&server, &namespace, rollout, word).await;
     match arguments.command {
         Command::Status { rollout, watch } => status(&server, &namespace, &rollout, watch).await,

@@ -11,7 +11,7 @@ mod show;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::connection::{Connection, ConnectionArgs, encode, query, request};
+use super::connection::{Connection, Place, encode, query, request};
 use super::failure::Failure;
 use super::output::{complain, print, print_line};
 
@@ -32,11 +32,8 @@ Examples:
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Namespace; without it the login's, or `default`
-    #[arg(short, long, global = true)]
-    namespace: Option<String>,
     #[command(flatten)]
-    connection: ConnectionArgs,
+    place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,8 +132,8 @@ impl Tasks<'_> {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let connection = arguments.connection.connect().await?;
-    let namespace = arguments.namespace.as_deref().unwrap_or(&connection.namespace);
+    let connection = arguments.place.connect().await?;
+    let namespace = connection.namespace.as_str();
     let tasks = Tasks { connection: &connection, namespace };
     match arguments.command {
         Command::Run(arguments) => run::run(&tasks, *arguments).await,
