@@ -70,34 +70,33 @@ def live(loop: Loop) -> None:
     if not train(loop, "train", plan["train"]["months"], plan["train"]["heldOut"]):
         raise Malfunction("the first model did not pass the gate")
     deploy(loop, "deploy", loop.timeline.row("train")["version"], first=True)
-    traffic, going = Traffic(loop.server, plan), None
+    traffic, going = Traffic(loop.server, plan), []
     for month in plan["replay"]["months"]:
         name, last = f"2013-{month:02}", month == plan["replay"]["months"][-1]
         replay(loop, traffic, f"{name} replay", month)
-        if going and gone_out(loop, *going, last):
-            going = None
+        going = [one for one in going if not gone_out(loop, *one, last)]
         alert = watch(loop, f"{name} monitor", loop.timeline.row(f"{name} replay")["serving"])
-        going = month_end(loop, name, month, alert) or going
+        going += month_end(loop, name, month, alert)
     traffic.close()
 
 
-def month_end(loop: Loop, name: str, month: int, alert: bool) -> tuple | None:
-    """What the plan has for the end of a month; gives the revision that goes out then."""
+def month_end(loop: Loop, name: str, month: int, alert: bool) -> list[tuple]:
+    """What the plan has for the end of a month; gives the revisions that go out then."""
     plan = loop.plan
     seen = [*plan["train"]["months"], *range(plan["replay"]["months"][0], month + 1)]
     if month == plan["badData"]["month"]:
         stopped_by_contract(loop, f"{name} contract", seen, month, plan["badData"]["airport"])
     if month in plan["retrain"]["after"] and alert and train(loop, f"{name} retrain", seen, month):
         deploy(loop, f"{name} deploy", loop.timeline.row(f"{name} retrain")["version"])
-        return f"{name} canary", loop.timeline.row(f"{name} deploy")["revision"]
+        return [(f"{name} canary", loop.timeline.row(f"{name} deploy")["revision"])]
     if month == plan["weak"]["after"]:
         if train(loop, f"{name} weak", seen, month, iterations=plan["weak"]["iterations"]):
             raise Malfunction("the gate passed a model that knows nothing")
         row = loop.timeline.row(f"{name} weak")
         override(loop, f"{name} override", row["decision"], plan["weak"]["reason"])
         deploy(loop, f"{name} weak deploy", row["version"])
-        return f"{name} weak canary", loop.timeline.row(f"{name} weak deploy")["revision"]
-    return None
+        return [(f"{name} weak canary", loop.timeline.row(f"{name} weak deploy")["revision"])]
+    return []
 
 
 def further(server: Server, timeline: Timeline) -> None:

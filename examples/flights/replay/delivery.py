@@ -2,7 +2,7 @@
 
 import time
 
-from loop import DATA, DELIVERY, KINDS, SERVICE, Loop
+from loop import DATA, DELIVERY, SERVICE, Loop
 from server import PATIENCE, Malfunction
 
 ROLLOUT = f"{DELIVERY}/rollouts/late-flights/decisions"
@@ -70,14 +70,13 @@ def gone_out(loop: Loop, stage: str, revision: str, last: bool) -> bool:
     """Whether it is over with a revision that goes out; at the end of the replay it may be told as it is."""
     if loop.timeline.row(stage):
         return True
-    status = loop.server.get(f"{KINDS}/rollouts/late-flights").get("status", {})
-    over = status.get("version") == revision and status.get("phase") in ("Succeeded", "RolledBack")
+    decisions = [one for one in loop.server.get(ROLLOUT)["decisions"] if one["version"] == revision]
+    newest = decisions[0] if decisions else {"action": "Waiting", "message": "nothing was decided so far"}
+    over = newest["action"] in ("Succeeded", "RolledBack")
     if not over and not last:
         return False
-    decisions = [one for one in loop.server.get(ROLLOUT)["decisions"] if one["version"] == revision]
     details = [f"{one['action']}: {one['message']}" for one in reversed(decisions)]
     evidence = [(ROLLOUT, f"/decisions/[at={one['at']}]/message", one["message"]) for one in decisions]
-    last_word = decisions[0]["message"] if decisions else status.get("message", "")
-    told = f"{status.get('phase') if over else 'still under way'}: {last_word}"
-    loop.timeline.add(stage, told, evidence, details, phase=status.get("phase"))
+    told = f"{newest['action'] if over else 'still under way'}: {newest['message']}"
+    loop.timeline.add(stage, told, evidence, details, phase=newest["action"])
     return over
