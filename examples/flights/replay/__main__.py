@@ -9,6 +9,7 @@ files are those that data.py writes. What is done is in `--plan`; what came of i
 import argparse
 import pathlib
 import shutil
+import signal
 import sys
 
 import yaml
@@ -36,6 +37,9 @@ def main() -> int:
     binary = shutil.which(given.binary)
     if binary is None:
         parser.error(f"there is no program {given.binary}")
+    # Nothing stays behind, however it is told to end.
+    for word in [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]:
+        signal.signal(word, signal.default_int_handler)
     server = Server(pathlib.Path(binary).resolve(), given.data)
     loop = None
     try:
