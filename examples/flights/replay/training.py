@@ -47,20 +47,31 @@ def stopped_by_contract(loop: Loop, stage: str, months: list, held_out: int, air
 def to_the_end(loop: Loop, name: str, months: list, held_out: int, planted=None, **parameters) -> dict:
     """A run of the pipeline. There is one under its name, whatever goes away meanwhile."""
     path = f"{KINDS}/pipelineruns/{name}"
-    if not loop.server.get(path, missing={}):
-        begin(loop, name, months, held_out, planted, parameters)
     loop.running = name
-    while True:
-        state = loop.server.get(path).get("status", {}).get("state")
-        if state in ("SUCCEEDED", "FAILED", "CANCELED"):
-            break
-        time.sleep(0.3)
+    state = ended(loop, name)
+    if state == "CANCELED":
+        # By Ctrl-C, the time before.
+        loop.server.mcplane("delete", "pipelinerun", name)
+        state = None
+    if state is None:
+        begin(loop, name, months, held_out, planted, parameters)
+        state = ended(loop, name)
     loop.running = None
     steps = loop.server.get(path + "/steps")["steps"]
     versions = [step["outputs"]["parameters"]["Output"] for step in steps
                 if step["task"] == "train" and step["state"] == "SUCCEEDED"]
     failed = [step["task"] for step in steps if step["state"] == "FAILED"]
     return {"path": path, "state": state, "failed": failed, "version": versions[0] if versions else None}
+
+
+def ended(loop: Loop, name: str) -> str | None:
+    """How a run ends; none if there is no such run."""
+    while run := loop.server.get(f"{KINDS}/pipelineruns/{name}", missing={}):
+        state = run.get("status", {}).get("state")
+        if state in ("SUCCEEDED", "FAILED", "CANCELED"):
+            return state
+        time.sleep(0.3)
+    return None
 
 
 def begin(loop: Loop, name: str, months: list, held_out: int, planted, parameters: dict) -> None:

@@ -73,13 +73,14 @@ impl Run {
         if progress.open > 0 {
             return;
         }
-        if let Some(reason) = progress.failed.take() {
-            self.fail(dag, reason);
-        } else if progress.canceled {
-            self.end(dag, State::Canceled, Some(CANCELED.to_owned()));
-        } else {
-            let outputs = resolve::of_dag(graph, |task| self.sibling(dag, graph, task));
-            self.succeed(dag, outputs);
+        match progress.failed.take() {
+            // A step that ends badly when its run is canceled doesn't make it a failed one.
+            Some(reason) if dag != 0 || !self.canceling => self.fail(dag, reason),
+            None if !progress.canceled => {
+                let outputs = resolve::of_dag(graph, |task| self.sibling(dag, graph, task));
+                self.succeed(dag, outputs);
+            }
+            _ => self.end(dag, State::Canceled, Some(CANCELED.to_owned())),
         }
     }
 

@@ -216,6 +216,22 @@ fn exit_tasks_do_not_run_when_a_run_is_canceled() {
 }
 
 #[test]
+fn a_step_that_fails_while_its_run_is_canceled_leaves_it_canceled() {
+    let tasks = json!({
+        "work": task("comp-leaf", json!({})),
+        "next": task("comp-leaf", json!({"dependentTasks": ["work"]})),
+    });
+    let context = Context { run_id: "r".into(), ..Context::default() };
+    let (mut run, _) = Run::start(plan(tasks, json!({})), context, Map::new()).unwrap();
+    run.handle(Event::Cancel);
+    let outcome = Outcome::Failed { message: "the server went away".into(), exit_code: Some(1) };
+    let effects = run.handle(Event::Ended { node: "root/work".into(), outcome });
+    let Some(Effect::Finish { state, .. }) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!((*state, run.state()), (State::Canceled, State::Canceled));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Record(record) if record.state == State::Failed)));
+}
+
+#[test]
 fn runs_do_not_grow_without_bounds() {
     let each = |component: &str, items: usize| {
         task(
