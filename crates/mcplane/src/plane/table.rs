@@ -230,11 +230,13 @@ impl Facts<'_> {
     fn add(&self, source: Source<'_>, mut spec: Value, built: &mut Built, compiled: &mut Vec<(String, Compiled)>) {
         let Source { namespace, whose, owner, laid: mut stages } = source;
         let note = |message| Note { of: whose.clone(), message };
-        for rule in spec["http"].as_array_mut().into_iter().flatten() {
-            let Some(route) = rule["route"].as_array_mut() else { continue };
+        // By `get_mut`: an index would write a null where there is nothing.
+        for rule in spec.get_mut("http").and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(route) = rule.get_mut("route").and_then(Value::as_array_mut) else { continue };
             for destination in route.iter_mut() {
-                let host = destination["destination"]["host"].as_str().unwrap_or_default().to_ascii_lowercase();
-                destination["destination"]["host"] = canonical(&host, namespace).into();
+                let Some(to) = destination.get_mut("destination").and_then(Value::as_object_mut) else { continue };
+                let host = to.get("host").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+                to.insert("host".to_owned(), canonical(&host, namespace).into());
             }
             stages.extend(self.expand(namespace, route));
             for destination in route.iter() {

@@ -71,6 +71,17 @@ fn share(built: &Built, host: &str, subset: &str) -> usize {
 }
 
 #[test]
+fn rules_that_send_nowhere_are_not_left_out() {
+    let of = |spec| World { virtual_services: vec![object("default", "v", &[], spec)], ..World::default() }.build();
+    let notes = |spec| of(spec).notes.into_iter().map(|note| note.message).collect::<Vec<_>>();
+    assert_eq!(notes(json!({"hosts": ["v.example"]})), Vec::<String>::new());
+    assert_eq!(
+        notes(json!({"hosts": ["v.example"], "http": [{"redirect": {"uri": "/elsewhere"}}]})),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
 fn a_service_is_found_by_its_names() {
     let services = vec![object("default", "iris", &[], json!({})), object("prod", "iris", &[], json!({}))];
     let built = World { services, ..World::default() }.build();
