@@ -7,7 +7,13 @@ use std::process::{Command, Stdio};
 pub(crate) fn run(args: &[String]) -> Result<(), Fault> {
     let nextest = shell::succeeds("cargo-nextest", &["nextest", "--version"]);
     let mut cargo = match nextest {
-        true => shell::cargo(&["nextest", "run", "--locked", "--workspace", "--profile", "ci"]),
+        true => {
+            let mut cargo = shell::cargo(&["nextest", "run", "--locked", "--workspace", "--profile", "ci"]);
+            // Half of the time a test of servers waits for one.
+            let threads = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+            cargo.arg(format!("--test-threads={threads}"));
+            cargo
+        }
         false => shell::cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]),
     };
     let (passed, failed, ok) = watch(cargo.args(args))?;
