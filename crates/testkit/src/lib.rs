@@ -9,6 +9,7 @@ pub mod browser;
 pub mod http;
 pub mod kubectl;
 pub mod object_stores;
+mod ports;
 pub mod postgres;
 pub mod process;
 pub mod python;
@@ -17,9 +18,11 @@ pub mod server;
 pub mod suite;
 
 pub use kubectl::Kubectl;
+pub use ports::Ports;
 pub use postgres::Database;
 pub use server::{Backend, Server};
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// Cargo's target directory, found from the running test binary so that no variable has to be passed.
@@ -34,7 +37,7 @@ pub fn tools_dir() -> PathBuf {
 }
 
 /// Waits until `check` gives something, and panics with `what` when `seconds` have passed without.
-pub fn eventually<T>(what: &str, seconds: u64, mut check: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &(impl Display + ?Sized), seconds: u64, mut check: impl FnMut() -> Option<T>) -> T {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
     loop {
         if let Some(found) = check() {

@@ -8,10 +8,11 @@
 //! each, and no test of the shared cluster takes the machine's power away. What crashes PostgreSQL or measures it has
 //! [`Database::create_alone`], which syncs as in production.
 
+use crate::ports::Ports;
 use crate::process::{self, Output, find, random_hex, run};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -210,7 +211,8 @@ fn start(bin: &Path, dir: &Path, sync: Sync) -> (u16, String) {
     run(initdb.arg(format!("--pwfile={}", password_file.display())), None).ok();
     std::fs::remove_file(&password_file).ok();
 
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("free port").port();
+    let ports = Ports::take(1);
+    let port = ports.numbers[0];
     start_server(bin, &data, port, sync);
     stop_when_unused(&owner, bin, dir, &data);
     (port, password)

@@ -1,6 +1,7 @@
 //! Running programs: output with context on failure, and children that die with the test.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -160,6 +161,13 @@ impl Background {
     pub fn finish(mut self, seconds: u64) -> (i32, String) {
         let status = crate::eventually("the program ends", seconds, || self.child.try_wait().expect("child"));
         (status.code().unwrap_or(-1), self.output())
+    }
+}
+
+/// What it is to have done by now, when it has not: its output tells why.
+impl fmt::Display for Background {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} printed:\n{}\nand is not ready", self.pid(), self.output())
     }
 }
 

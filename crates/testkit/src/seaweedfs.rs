@@ -1,9 +1,9 @@
 //! A real S3 server for tests: SeaweedFS, one per test process, on loopback and in a temporary directory.
 
 use crate::http;
+use crate::ports::Ports;
 use crate::process::{Background, Watchdog, random_hex};
 use crate::python::Venv;
-use std::net::TcpListener;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -21,7 +21,7 @@ pub struct SeaweedFs {
     pub secret_key: String,
     /// Buckets that exist.
     pub buckets: [&'static str; 2],
-    _server: (Background, Watchdog, tempfile::TempDir),
+    _server: (Background, Watchdog, tempfile::TempDir, Ports),
 }
 
 impl SeaweedFs {
@@ -65,14 +65,11 @@ impl SeaweedFs {
         let buckets = ["artifacts", "models"];
         let dir = tempfile::tempdir().expect("temporary directory");
         let (access_key, secret_key) = (random_hex(8), random_hex(16));
-        // All are taken before the first is given back, so that no two are the same.
-        let free: Vec<TcpListener> = PORTS.map(|_| TcpListener::bind("127.0.0.1:0").expect("free port")).into();
-        let ports: Vec<u16> = free.iter().map(|free| free.local_addr().expect("address").port()).collect();
-        drop(free);
+        let ports = Ports::take(PORTS.len());
 
         let mut weed = Command::new(Venv::with(PACKAGE).program("weed"));
         weed.args(["mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]).args(OFF).current_dir(dir.path());
-        weed.args(PORTS.iter().zip(&ports).map(|(name, port)| format!("-{name}={port}")));
+        weed.args(PORTS.iter().zip(&ports.numbers).map(|(name, port)| format!("-{name}={port}")));
         weed.arg(format!("-dir={}", dir.path().display())).arg(format!("-bucket={}", buckets.join(",")));
         weed.arg(format!("-filer.localSocket={}", dir.path().join("filer.sock").display()));
         weed.arg(format!("-s3.localSocket={}", dir.path().join("s3.sock").display()));
@@ -83,18 +80,16 @@ impl SeaweedFs {
         let server = Background::start(&mut weed);
         let watchdog = Watchdog::over(server.pid());
 
-        let port = ports.last().expect("the port of S3");
+        let port = ports.numbers.last().expect("the port of S3");
         let address = ([127, 0, 0, 1], *port).into();
         // It refuses strangers once it knows who its administrator is.
-        crate::eventually("SeaweedFS answers", 60, || {
-            http::get(address, "/models").filter(|answer| answer.status == 403)
-        });
+        crate::eventually(&server, 60, || http::get(address, "/models").filter(|answer| answer.status == 403));
         Self {
             endpoint: format!("http://{address}"),
             access_key,
             secret_key,
             buckets,
-            _server: (server, watchdog, dir),
+            _server: (server, watchdog, dir, ports),
         }
     }
 }
