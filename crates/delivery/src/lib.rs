@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-pub mod events;
 mod follow;
 pub mod gateway;
 pub mod http;

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub const OBJECT_GROUP: &str = "mcplane.io";
 /// Their version.
 pub(crate) const VERSION: &str = "v1alpha1";
+/// Who tells of what happens to them, in events.
+pub const COMPONENT: &str = "delivery";
 /// The API group, in the terms of roles, of what is said to rollouts and of what monitors are told.
 pub const GROUP: &str = "delivery.mcplane.io";
 /// What is said to rollouts: the verb is the word.

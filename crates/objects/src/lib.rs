@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod audit;
 pub mod controllers;
+pub mod events;
 pub mod http;
 pub mod kind;
 pub mod kinds;

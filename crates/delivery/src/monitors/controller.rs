@@ -12,6 +12,7 @@ use mcplane_core::clock::rfc3339;
 use mcplane_core::{Result, Timestamp};
 use mcplane_monitoring::bands::{Alert, Level, Notice};
 use mcplane_monitoring::live::Looked;
+use mcplane_objects::events::{self, Involved, Weight};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -22,9 +23,8 @@ use super::metrics::Metrics;
 use super::service::Monitors;
 use super::store::{self, Key};
 use super::{MonitorSpec, Receiver, Seen, Shown, Watches, evaluate, notify};
-use crate::events::event;
 use crate::follow::{follow, resource};
-use crate::scope::{OBJECT_GROUP, VERSION};
+use crate::scope::{COMPONENT, OBJECT_GROUP, VERSION};
 
 const TICK: Duration = Duration::from_secs(1);
 const SERVING: &str = "serving.kserve.io";
@@ -318,13 +318,14 @@ impl Controller {
         }
         told.to(&spec.receivers, notices.iter().map(about));
         self.write(object, changed, gone, told).await?;
+        let involved = Involved::of(&format!("{OBJECT_GROUP}/{VERSION}"), "Monitor", &object.metadata);
         for notice in &notices {
-            let (warning, reason, alert) = match notice {
-                Notice::Raised(alert) => (true, "AlertRaised", alert),
-                Notice::Resolved(alert) => (false, "AlertResolved", alert),
+            let (weight, reason, alert) = match notice {
+                Notice::Raised(alert) => (Weight::Warning, "AlertRaised", alert),
+                Notice::Resolved(alert) => (Weight::Normal, "AlertResolved", alert),
             };
             let message = alert.annotations.get("summary").map_or("", String::as_str);
-            event(&self.client, ("Monitor", object), warning, (reason, message), now).await;
+            events::tell(&self.client, COMPONENT, &involved, (weight, reason, message), now).await;
         }
         self.tell(object, &shown, now).await;
         Ok(())

@@ -13,6 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Store;
 use mcplane_core::Result;
 use mcplane_core::clock::rfc3339;
+use mcplane_objects::events::{self, Involved, Weight};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,9 +23,8 @@ use super::service::{Rollouts, Subject};
 use super::store::{self, Going};
 use super::wanted::{Versions, Wanted, wanted};
 use super::{Phase, RolloutSpec, State, target};
-use crate::events::event;
 use crate::follow::{follow, resource};
-use crate::scope::{OBJECT_GROUP, VERSION};
+use crate::scope::{COMPONENT, OBJECT_GROUP, VERSION};
 
 const TICK: Duration = Duration::from_secs(1);
 /// The group of InferenceServices.
@@ -230,9 +230,10 @@ impl Controller {
     }
 
     async fn event(&self, object: &DynamicObject, going: &Going, reason: &str) {
-        let warning = going.state.phase == Phase::RolledBack;
+        let weight = if going.state.phase == Phase::RolledBack { Weight::Warning } else { Weight::Normal };
+        let about = Involved::of(&format!("{OBJECT_GROUP}/{VERSION}"), "Rollout", &object.metadata);
         let now = self.rollouts.db().clock().now();
-        event(&self.client, ("Rollout", object), warning, (reason, &going.state.message), now).await;
+        events::tell(&self.client, COMPONENT, &about, (weight, reason, &going.state.message), now).await;
     }
 
     /// Writes the status, if it says something else than before.

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use mcplane_delivery::events::Involved;
 use mcplane_delivery::rollouts::{Held, Holdings};
 use mcplane_delivery::routes::{Compiled, Options, Override, Routes, VirtualServiceSpec, compile};
+use mcplane_objects::events::Involved;
 #[cfg(test)]
 use mcplane_serving::services::Pin;
 use mcplane_serving::services::{Pins, revision_name, revision_number};

@@ -5,11 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use mcplane_core::Clock;
-use mcplane_delivery::events::tell;
 use mcplane_delivery::gateway::{Addresses, Gateway, Upstream, Upstreams};
 use mcplane_delivery::rollouts::{Holdings, Holds};
 use mcplane_delivery::routes::Options;
+use mcplane_delivery::scope::COMPONENT;
 use mcplane_objects::Mirror;
+use mcplane_objects::events::{self, Weight};
 use mcplane_serving::Predictions;
 use mcplane_serving::http::{self, Limits};
 use mcplane_serving::services::{Fleet, Service};
@@ -115,7 +116,7 @@ impl Watcher {
             for Note { of, message } in notes {
                 let (kind, namespace, name) = (of.kind, &of.namespace, &of.name);
                 tracing::warn!(kind, namespace, name, message, "a route is not as it was written");
-                tell(&client, &of, true, ("NotAsWritten", &message), now).await;
+                events::tell(&client, COMPONENT, &of, (Weight::Warning, "NotAsWritten", &message), now).await;
             }
         });
     }

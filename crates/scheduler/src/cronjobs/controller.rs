@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::watcher;
 use kube::{Client, Error, ResourceExt as _};
 use mcplane_core::{Clock, Timestamp};
+use mcplane_objects::events::{self, Involved, News, Weight};
 use tokio_util::sync::CancellationToken;
 
 use super::decide::{Decision, decide, words};
 use super::make;
-use crate::jobs::events::{self, Weight};
 
 /// Cron jobs that are looked at at a time.
 const AT_ONCE: u16 = 8;
@@ -142,15 +141,8 @@ impl State {
         }
     }
 
-    async fn tell(&self, cron: &CronJob, what: (Weight, &str, &str), now: Timestamp) {
-        let about = ObjectReference {
-            api_version: Some("batch/v1".to_owned()),
-            kind: Some("CronJob".to_owned()),
-            name: cron.metadata.name.clone(),
-            namespace: cron.metadata.namespace.clone(),
-            uid: cron.metadata.uid.clone(),
-            ..ObjectReference::default()
-        };
+    async fn tell(&self, cron: &CronJob, what: News<'_>, now: Timestamp) {
+        let about = Involved::of("batch/v1", "CronJob", &cron.metadata);
         events::tell(&self.client, COMPONENT, &about, what, now).await;
     }
 }

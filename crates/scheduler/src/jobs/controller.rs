@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions, PropagationPolicy};
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::watcher;
 use kube::{Client, Error, ResourceExt as _};
 use mcplane_core::{Clock, Timestamp, TraceId};
+use mcplane_objects::events::{self, Involved, News, Weight};
 use tokio_util::sync::CancellationToken;
 
 use super::decide::{Decision, Happened, decide};
-use super::events::{self, Weight};
 use super::make::{BY_THE_JOB, OWNER, new_task, owner, piece};
 use super::{TRACE, Tasks};
 use crate::tasks::NewTask;
@@ -178,15 +178,8 @@ impl State {
         }
     }
 
-    async fn tell(&self, job: &Job, what: (Weight, &str, &str), now: Timestamp) {
-        let about = ObjectReference {
-            api_version: Some("batch/v1".to_owned()),
-            kind: Some("Job".to_owned()),
-            name: job.metadata.name.clone(),
-            namespace: job.metadata.namespace.clone(),
-            uid: job.metadata.uid.clone(),
-            ..ObjectReference::default()
-        };
+    async fn tell(&self, job: &Job, what: News<'_>, now: Timestamp) {
+        let about = Involved::of("batch/v1", "Job", &job.metadata);
         events::tell(&self.client, COMPONENT, &about, what, now).await;
     }
 
@@ -223,7 +216,7 @@ impl State {
     }
 }
 
-fn words(what: Happened) -> (Weight, &'static str, &'static str) {
+fn words(what: Happened) -> News<'static> {
     match what {
         Happened::Completed => (Weight::Normal, "Completed", "Job completed"),
         Happened::Failed(reason, message) => (Weight::Warning, reason, message),

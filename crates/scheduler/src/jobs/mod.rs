@@ -8,7 +8,6 @@
 mod conditions;
 mod controller;
 pub mod decide;
-pub(crate) mod events;
 mod indexes;
 pub(crate) mod kind;
 mod make;

@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use k8s_openapi::api::core::v1::ObjectReference;
 use mcplane_agent::executor::{AdoptedState, Executor, ExecutorError};
 use mcplane_agent::protocol::{Exit, ExitReason, Report};
 use mcplane_core::{Error, Result};
 use mcplane_db::Db;
+use mcplane_objects::events::{self, Involved, Weight};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -31,7 +31,6 @@ use assignment::Obstacle;
 
 use crate::code::Archives;
 use crate::dispatch::{Reports, Runner, Started};
-use crate::jobs::events::{self, Weight};
 use crate::pods;
 use crate::tasks::{AttemptOf, Outcome, Task, Work};
 
@@ -153,14 +152,8 @@ impl Inner {
     /// Tells whoever looks at the pod.
     async fn warn(&self, task: &Task, reason: &str, message: &str) {
         let Ok(Some((name, uid))) = pods::identity(&self.db, task.no, task.attempt).await else { return };
-        let pod = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            namespace: Some(task.namespace.to_string()),
-            name: Some(name),
-            uid: Some(uid),
-            ..ObjectReference::default()
-        };
+        let namespace = task.namespace.to_string();
+        let pod = Involved { api_version: "v1".to_owned(), kind: "Pod", namespace, name, uid };
         let now = self.db.clock().now();
         events::tell(&self.client, COMPONENT, &pod, (Weight::Warning, reason, message), now).await;
     }

@@ -12,6 +12,7 @@ use kube::runtime::watcher;
 use kube::{Client, Error, ResourceExt as _};
 use mcplane_core::{Authorizer, Clock};
 use mcplane_db::Db;
+use mcplane_objects::events::{self, Involved};
 use mcplane_tracking::Tracking;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +21,10 @@ use super::fleet::{Fleet, Pins};
 use super::load::Registry;
 use super::reconcile::{Asked, Desk};
 use super::scope::{GROUP, RESOURCE, VERSION};
-use super::status::{Facts, Places, status};
+use super::status::{Facts, Places, news, status};
 
+/// Who tells of services, in events.
+const COMPONENT: &str = "serving";
 /// Services that are looked at at a time.
 const AT_ONCE: u16 = 8;
 /// How long one waits whose look failed, or may end otherwise.
@@ -133,6 +136,10 @@ async fn reconcile(known: Arc<DynamicObject>, state: Arc<State>) -> Result<Actio
             // It changed, and is looked at again as it is now; or it is gone.
             Err(error) if [404, 409].contains(&code(&error)) => return Ok(Action::requeue(Duration::ZERO)),
             outcome => drop(outcome?),
+        }
+        if let Some((weight, reason, message)) = news(&before, &object.data["status"]) {
+            let about = Involved::of(&format!("{GROUP}/{VERSION}"), "InferenceService", &object.metadata);
+            events::tell(&state.client, COMPONENT, &about, (weight, &reason, &message), state.clock.now()).await;
         }
     }
     Ok(if outcome.again { Action::requeue(RETRY) } else { Action::await_change() })

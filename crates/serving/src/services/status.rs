@@ -2,6 +2,7 @@
 
 use mcplane_core::Timestamp;
 use mcplane_core::clock::rfc3339;
+use mcplane_objects::events::Weight;
 use serde_json::{Value, json};
 
 use super::fleet::{Pin, Service};
@@ -10,6 +11,8 @@ use super::types::{Revision, revision_name};
 /// Revisions that a status tells of.
 const MOST_REVISIONS: usize = 10;
 const LONGEST_MESSAGE: usize = 1024;
+/// KServe's word for a service that answers, as the reason of an event.
+const READY: &str = "InferenceServiceReady";
 
 /// Where callers find services.
 #[derive(Debug, Clone)]
@@ -99,6 +102,21 @@ fn share(name: &str, percent: u32, latest: bool) -> Value {
         true => json!({"revisionName": name, "percent": percent, "latestRevision": true}),
         false => json!({"revisionName": name, "percent": percent, "latestRevision": false, "tag": "prev"}),
     }
+}
+
+/// What people are told of a status that takes the place of another, as an event: a failure, or what answers now.
+pub(super) fn news(before: &Value, after: &Value) -> Option<(Weight, String, String)> {
+    let failure = |status: &Value| status["modelStatus"].get("lastFailureInfo").cloned();
+    if let Some(failed) = failure(after).filter(|failed| failure(before).as_ref() != Some(failed)) {
+        let text = |field: &str| failed[field].as_str().unwrap_or_default().to_owned();
+        return Some((Weight::Warning, text("reason"), text("message")));
+    }
+    let answers = |status: &Value| status["components"]["predictor"]["latestReadyRevision"].as_str().map(str::to_owned);
+    let revision = answers(after).filter(|revision| answers(before).as_ref() != Some(revision))?;
+    let all = after["revisions"].as_array();
+    let of = all.and_then(|all| all.iter().find(|one| one["name"] == *revision)).unwrap_or(&Value::Null);
+    let (model, version) = (of["model"].as_str().unwrap_or_default(), &of["version"]);
+    Some((Weight::Normal, READY.to_owned(), format!("{revision} answers, with models:/{model}/{version}")))
 }
 
 /// KServe's summary: what answers, and what was asked for.

@@ -4,6 +4,7 @@ mod calls;
 mod changes;
 mod clients;
 mod hostile;
+mod onnxruntime;
 mod own_model;
 mod rig;
 mod rollouts;
@@ -67,6 +68,12 @@ fn a_service_lives(backend: Backend) {
     );
     assert!(failure["message"].as_str().unwrap().contains("operator"), "{failure}");
     assert_eq!(rig.infer("iris").body, second.body);
+    eventually("events tell what happened", 60, || {
+        let told = rig.kubectl.ok("events --for inferenceservice/iris");
+        let has = |words: [&str; 3]| told.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        let answered = ["Normal", "InferenceServiceReady", "iris-predictor-00002 answers, with models:/iris/2"];
+        (has(answered) && has(["Warning", "ModelLoadFailed", "operator Scan"])).then_some(())
+    });
 
     // Nor does the death of the server.
     rig.server.kill_9();
