@@ -58,3 +58,13 @@ impl Venv {
         run(&mut command, None)
     }
 }
+
+/// The library of onnxruntime, as its Python package brings it.
+pub fn onnxruntime_library() -> PathBuf {
+    let folder = Venv::with("onnxruntime==1.32.0\n").packages().join("onnxruntime/capi");
+    let mut files = std::fs::read_dir(&folder).expect("the package").flatten().map(|file| file.path());
+    let is_library = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("libonnxruntime.so"))
+    };
+    files.find(is_library).expect("the package brings the library")
+}

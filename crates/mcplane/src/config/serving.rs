@@ -1,6 +1,7 @@
 //! The `serving` section.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mcplane_core::units::{ByteSize, HumanDuration};
@@ -43,6 +44,9 @@ section! {
         max_body: ByteSize = ByteSize(64 << 20),
         /// Largest model.
         max_model: ByteSize = ByteSize(1 << 30),
+        /// onnxruntime's library, 1.17 or later, for models that the built-in engine does not run: of its releases, or
+        /// libonnxruntime.so.* of the folder onnxruntime/capi in its Python package.
+        onnxruntime_library: Option<PathBuf> = None,
         /// Longest time until a request is answered, where its route says nothing.
         timeout: HumanDuration = HumanDuration(Duration::from_secs(60)),
         /// Proxies whose X-Forwarded-For is believed, as addresses or networks.

@@ -3,7 +3,11 @@
 //! Invariants: a model is refused when it is loaded rather than when it is asked; no bytes and no input make an engine
 //! panic, hang or take memory without bound; a model that was dropped has freed what it took.
 
+mod choice;
+pub mod onnxruntime;
 pub mod tabular;
+
+pub use choice::Engines;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +16,6 @@ use crate::tensor::{Datatype, Tensor};
 
 /// Something that runs models of a format.
 pub trait Engine: fmt::Debug + Send + Sync {
-    /// Name of the engine as metadata shows it: the `platform` of the Open Inference Protocol.
-    fn platform(&self) -> &'static str;
-
     /// Makes a model from the content of its file.
     ///
     /// # Errors
@@ -24,6 +25,14 @@ pub trait Engine: fmt::Debug + Send + Sync {
 
 /// A model that answers.
 pub trait Model: fmt::Debug + Send + Sync {
+    /// Name of what runs it as metadata shows it: the `platform` of the Open Inference Protocol.
+    fn platform(&self) -> &'static str;
+
+    /// Whether an answer to a small request may take milliseconds, so that it is not for a thread that has other work.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
     /// What it must be given, in the order of [`Model::infer`].
     fn inputs(&self) -> &[TensorSpec];
 
@@ -71,6 +80,16 @@ impl TensorSpec {
     }
 }
 
+/// Refuses tensors that are not those of some inputs.
+fn check(specs: &[TensorSpec], inputs: &[Tensor]) -> Result<(), InferError> {
+    if inputs.len() != specs.len() {
+        let message = format!("the model takes {} inputs, got {}", specs.len(), inputs.len());
+        return Err(InferError::Input(message));
+    }
+    let mismatch = specs.iter().zip(inputs).find_map(|(spec, tensor)| spec.mismatch(tensor));
+    mismatch.map_or(Ok(()), |message| Err(InferError::Input(message)))
+}
+
 /// A shape in the protocol's words: -1 for any length.
 struct ShapeOf<'a>(&'a [Option<usize>]);
 
@@ -89,7 +108,8 @@ pub enum LoadError {
     Malformed(String),
     /// The model is valid as far as can be seen, and wants an operator that the engine lacks.
     #[error(
-        "operator {operator} of {domain} version {version}, wanted by node {node:?}, is not among those of the built-in engine"
+        "operator {operator} of {domain} version {version}, wanted by node {node:?}, is not among those of the built-in engine; \
+         onnxruntime has it, where serving.onnxruntime-library names the library"
     )]
     UnsupportedOperator {
         /// Type of the operator.
@@ -111,6 +131,9 @@ pub enum LoadError {
         /// What is wrong.
         message: String,
     },
+    /// The library that is to run the model does not.
+    #[error("onnxruntime can't load it: {0}")]
+    Library(String),
 }
 
 /// Why a model gives no answer.
@@ -129,4 +152,7 @@ pub enum InferError {
         /// What is wrong.
         message: String,
     },
+    /// The library that runs the model could not, in its own words.
+    #[error("the model can't take this input: {0}")]
+    Library(String),
 }

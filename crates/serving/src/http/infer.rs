@@ -30,9 +30,13 @@ const MODEL: HeaderName = HeaderName::from_static("x-mcplane-model");
 /// By which labels name the prediction later.
 const PREDICTION_ID: HeaderName = HeaderName::from_static("x-mcplane-prediction-id");
 
-/// Runs what takes time in proportion to a body.
-async fn worked<T: Send + 'static>(size: usize, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    if size <= INLINE {
+/// Runs what takes time in proportion to a body, or whatever the model takes.
+async fn worked<T: Send + 'static>(
+    model: &Loaded,
+    size: usize,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    if size <= INLINE && !model.is_slow() {
         return work();
     }
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
@@ -51,7 +55,8 @@ pub(super) async fn infer(State(door): State<Door>, target: Target, headers: Hea
     let json_length = json_length(&headers)?;
     let body = read(&headers, body, door.limits.body).await?;
     let asked = Arc::clone(&model);
-    let Answered { body: encoded, id } = worked(body.len(), move || answer(&door, &asked, &body, json_length)).await?;
+    let Answered { body: encoded, id } =
+        worked(&model, body.len(), move || answer(&door, &asked, &body, json_length)).await?;
     let mut response = written(encoded.body);
     tell(&mut response, &model, id);
     if let Some(length) = encoded.json_length {
@@ -99,7 +104,7 @@ pub(super) async fn invocations(State(door): State<Door>, target: Target, header
     let is_csv = is_csv(&headers)?;
     let body = read(&headers, body, door.limits.body).await?;
     let asked = Arc::clone(&model);
-    let Answered { body, id } = worked(body.len(), move || predictions(&door, &asked, &body, is_csv)).await?;
+    let Answered { body, id } = worked(&model, body.len(), move || predictions(&door, &asked, &body, is_csv)).await?;
     let mut response = written(body);
     tell(&mut response, &model, id);
     Ok(response)

@@ -88,9 +88,8 @@ impl Repository {
         let took = started.elapsed();
         let metrics = self.metrics.of_version(name, version);
         metrics.loaded(model.memory(), took);
-        let (name, platform, version_text) = (Arc::<str>::from(name), self.engine.platform(), version.to_string());
-        let loaded =
-            Arc::new(Loaded { name: name.clone(), version, version_text, platform, model, took, metrics, about });
+        let (name, version_text) = (Arc::<str>::from(name), version.to_string());
+        let loaded = Arc::new(Loaded { name: name.clone(), version, version_text, model, took, metrics, about });
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
         let old = models.entry(name).or_default().insert(version, State::Ready(loaded.clone()));
         // The old version may be large: it is freed without anybody waiting for the lock.

@@ -47,7 +47,6 @@ pub struct Loaded {
     pub(super) name: Arc<str>,
     pub(super) version: Version,
     pub(super) version_text: String,
-    pub(super) platform: &'static str,
     pub(super) model: Arc<dyn Model>,
     pub(super) took: Duration,
     pub(super) metrics: OfVersion,
@@ -77,7 +76,12 @@ impl Loaded {
 
     /// What runs it.
     pub fn platform(&self) -> &'static str {
-        self.platform
+        self.model.platform()
+    }
+
+    /// Whether an answer to a small request may take milliseconds.
+    pub fn is_slow(&self) -> bool {
+        self.model.is_slow()
     }
 
     /// What it must be given.

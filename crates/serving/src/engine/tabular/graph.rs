@@ -7,7 +7,7 @@ use super::attributes::Attributes;
 use super::inputs::{Budget, Inputs};
 use super::ops::{self, Built, Operator};
 use super::proto::{self, domain};
-use crate::engine::{InferError, LoadError, Model, TensorSpec};
+use crate::engine::{InferError, LoadError, Model, TensorSpec, check};
 use crate::tensor::{Datatype, Tensor};
 
 /// A loaded model.
@@ -115,6 +115,10 @@ fn take(places: &mut [Option<Tensor>], read: Option<Read>) -> Option<Tensor> {
 }
 
 impl Model for Graph {
+    fn platform(&self) -> &'static str {
+        "onnx_tabular"
+    }
+
     fn inputs(&self) -> &[TensorSpec] {
         &self.inputs
     }
@@ -124,13 +128,7 @@ impl Model for Graph {
     }
 
     fn infer(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, InferError> {
-        if inputs.len() != self.inputs.len() {
-            let message = format!("the model takes {} inputs, got {}", self.inputs.len(), inputs.len());
-            return Err(InferError::Input(message));
-        }
-        if let Some(message) = self.inputs.iter().zip(inputs).find_map(|(spec, tensor)| spec.mismatch(tensor)) {
-            return Err(InferError::Input(message));
-        }
+        check(&self.inputs, inputs)?;
         self.steps(inputs)
     }
 

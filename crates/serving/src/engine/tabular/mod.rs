@@ -11,7 +11,7 @@ mod inputs;
 mod ops;
 pub(crate) mod proto;
 mod trees;
-mod wire;
+pub(super) mod wire;
 
 use std::sync::Arc;
 
@@ -25,10 +25,6 @@ pub const MAX_MODEL_BYTES: usize = 512 << 20;
 pub struct Tabular;
 
 impl Engine for Tabular {
-    fn platform(&self) -> &'static str {
-        "onnx_tabular"
-    }
-
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Model>, LoadError> {
         if bytes.len() > MAX_MODEL_BYTES {
             return Err(LoadError::Malformed(format!("it is larger than the limit of {MAX_MODEL_BYTES} bytes")));

@@ -5,7 +5,7 @@
 
 /// A field's value.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(in crate::engine) enum Value<'a> {
     Varint(u64),
     Fixed64([u8; 8]),
     Bytes(&'a [u8]),
@@ -14,15 +14,15 @@ pub(super) enum Value<'a> {
 
 /// Reads the fields of one message.
 #[derive(Debug, Clone)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(in crate::engine) struct Reader<'a>(&'a [u8]);
 
 /// Why bytes are no message.
-pub(super) type Broken = &'static str;
+pub(in crate::engine) type Broken = &'static str;
 
 const TRUNCATED: Broken = "it ends in the middle of a field";
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::engine) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field's number and value; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Broken> {
+    pub(in crate::engine) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, Broken> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
 const WRONG_TYPE: Broken = "a field has the wrong wire type";
 
 impl<'a> Value<'a> {
-    pub(super) fn int(self) -> Result<i64, Broken> {
+    pub(in crate::engine) fn int(self) -> Result<i64, Broken> {
         match self {
             Self::Varint(value) => Ok(value as i64),
             _ => Err(WRONG_TYPE),
@@ -84,7 +84,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(super) fn bytes(self) -> Result<&'a [u8], Broken> {
+    pub(in crate::engine) fn bytes(self) -> Result<&'a [u8], Broken> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             _ => Err(WRONG_TYPE),

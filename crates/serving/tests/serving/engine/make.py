@@ -298,6 +298,37 @@ def version_5():
         keep(f"five_{aggregate}_{transform}", model, [{"X": GRID}])
 
 
+def whole(name, nodes, inputs, outputs, weights=()):
+    """A model that is checked and not yet run."""
+    graph = helper.make_graph(nodes, name, inputs, outputs, [numpy_helper.from_array(value, key) for key, value in weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def networks():
+    """What only onnxruntime runs: convolutions over small images; and every type there and back."""
+    random = np.random.default_rng(5)
+    info = helper.make_tensor_value_info
+    model = whole(
+        "convolution",
+        [helper.make_node("Conv", ["X", "kernels", "bias"], ["c"], pads=[1, 1, 1, 1], strides=[2, 2]), helper.make_node("Relu", ["c"], ["r"]),
+         helper.make_node("GlobalAveragePool", ["r"], ["p"]), helper.make_node("Flatten", ["p"], ["f"]),
+         helper.make_node("Gemm", ["f", "dense"], ["g"]), helper.make_node("Softmax", ["g"], ["Y"])],
+        [info("X", TensorProto.FLOAT, ["rows", 3, 16, 16])], [info("Y", TensorProto.FLOAT, ["rows", 4])],
+        [("kernels", random.normal(size=(8, 3, 3, 3)).astype(np.float32)), ("bias", random.normal(size=8).astype(np.float32)),
+         ("dense", random.normal(size=(8, 4)).astype(np.float32))])
+    keep("convolution", model, [{"X": random.normal(size=(count, 3, 16, 16)).astype(np.float32)} for count in (1, 3)])
+    kinds = "BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FLOAT16 BFLOAT16 FLOAT DOUBLE STRING".split()
+    model = whole(
+        "identities", [helper.make_node("Identity", [f"in_{kind}"], [f"out_{kind}"]) for kind in kinds],
+        [info(f"in_{kind}", getattr(TensorProto, kind), ["rows"]) for kind in kinds],
+        [info(f"out_{kind}", getattr(TensorProto, kind), ["rows"]) for kind in kinds])
+    (HERE / "identities.onnx").write_bytes(model.SerializeToString())
+    (HERE / "identities.json").write_text("[]\n")
+
+
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
     plain_attributes()
@@ -307,3 +338,4 @@ if __name__ == "__main__":
     doubles()
     by_hand()
     version_5()
+    networks()

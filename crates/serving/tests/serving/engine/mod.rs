@@ -2,12 +2,13 @@
 //! `make.py` beside this file made both.
 
 mod hostile;
+mod onnxruntime;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use mcplane_serving::engine::tabular::Tabular;
-use mcplane_serving::engine::{Engine, LoadError, Model};
+use mcplane_serving::engine::{Engine, InferError, LoadError, Model};
 use mcplane_serving::tensor::{Data, Tensor};
 use serde_json::Value;
 
@@ -95,9 +96,12 @@ fn difference(got: &Tensor, wanted: &Tensor, absolute: f64) -> Option<String> {
     Some(format!("element {place} of {:?}: {} for {}", got.shape(), ours[place], theirs[place]))
 }
 
-/// Every difference of a model's answers from those of onnxruntime.
-fn check(name: &str) -> Vec<String> {
-    let model = match load(name) {
+/// Models that the built-in engine refuses.
+const BEYOND: [&str; 2] = ["convolution", "knn"];
+
+/// Every difference of a model's answers from those that onnxruntime gave in Python.
+fn check(engine: &dyn Engine, name: &str) -> Vec<String> {
+    let model = match engine.load(&bytes(name)) {
         Ok(model) => model,
         Err(error) => return vec![format!("{name}: {error}")],
     };
@@ -108,6 +112,8 @@ fn check(name: &str) -> Vec<String> {
         let inputs: Vec<_> = model.inputs().iter().map(|spec| input(&spec.name)).collect();
         let made = match model.infer(&inputs) {
             Ok(made) => made,
+            // onnxruntime refuses no rows for some operators; `make.py` writes down what would be the answer.
+            Err(InferError::Library(_)) if inputs[0].is_empty() => continue,
             Err(error) => {
                 differences.push(format!("{name} case {number}: {error}"));
                 continue;
@@ -127,7 +133,8 @@ fn check(name: &str) -> Vec<String> {
 fn answers_are_those_of_onnxruntime() {
     let names = names();
     assert!(names.len() > 100, "the models are missing");
-    let differences: Vec<_> = names.iter().filter(|name| *name != "knn").flat_map(|name| check(name)).collect();
+    let names = names.iter().filter(|name| !BEYOND.contains(&name.as_str()));
+    let differences: Vec<_> = names.flat_map(|name| check(&Tabular, name)).collect();
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
 }
 
