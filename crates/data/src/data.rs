@@ -4,22 +4,19 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mcplane_apimachinery::codec::Decoded;
-use mcplane_core::{Attributes, Authorizer, Context, Error, Grant, Result, Subject, Timestamp, authz, clock};
+use mcplane_core::{Attributes, Authorizer, Context, Error, Grant, Result, Subject, Timestamp, authz};
 use mcplane_db::Db;
 use mcplane_objects::Objects;
 use mcplane_objects::controllers::Content;
+use mcplane_objects::events::{self, Involved, Weight};
 use mcplane_objects::service::WriteOptions;
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+use serde_json::Value;
 
 use crate::reports::Lineage;
 use crate::scope::{OBJECT_GROUP, VERSION};
 
 /// As whom this crate acts of its own accord.
 pub(crate) const COMPONENT: &str = "data";
-/// Bytes of an event's message, and of the name in its name.
-const LONGEST_MESSAGE: usize = 1024;
-const LONGEST_NAME: usize = 200;
 
 /// What is known of data, and decided on it.
 #[derive(Debug)]
@@ -67,32 +64,17 @@ impl Data {
     /// Warns of what `id` stands for, which befell `object`. The event is there once however often this is called.
     pub(crate) async fn warning(
         &self,
-        (kind, object): (&str, &Value),
+        (kind, object): (&'static str, &Value),
         id: &str,
         reason: &str,
         message: &str,
         at: Timestamp,
     ) -> Result<()> {
-        let metadata = &object["metadata"];
-        let text = |field: &str| metadata[field].as_str().unwrap_or_default();
-        let (namespace, name) = (text("namespace"), text("name"));
-        let digest: String = Sha256::digest(id.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let at = clock::rfc3339(at);
-        let event = json!({
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {
-                "name": format!("{}.{digest}", &name[..name.floor_char_boundary(LONGEST_NAME)]), "namespace": namespace,
-            },
-            "involvedObject": {
-                "apiVersion": format!("{OBJECT_GROUP}/{VERSION}"), "kind": kind, "namespace": namespace, "name": name,
-                "uid": text("uid"),
-            },
-            "type": "Warning", "reason": reason, "message": &message[..message.floor_char_boundary(LONGEST_MESSAGE)],
-            "source": {"component": COMPONENT}, "reportingComponent": COMPONENT, "reportingInstance": "",
-            "firstTimestamp": at, "lastTimestamp": at, "count": 1,
-        });
-        let grant = self.own_grant("create", "events", namespace, "")?;
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        let (namespace, name, uid) = (text("namespace"), text("name"), text("uid"));
+        let about = Involved { api_version: format!("{OBJECT_GROUP}/{VERSION}"), kind, namespace, name, uid };
+        let event = events::content(COMPONENT, &about, id, (Weight::Warning, reason, message), at);
+        let grant = self.own_grant("create", "events", &about.namespace, "")?;
         let decoded = Decoded { value: event, duplicates: vec![] };
         match self.objects.create(&grant, "v1", decoded, &WriteOptions::default()).await {
             Err(Error::AlreadyExists(_)) => Ok(()),

@@ -6,7 +6,7 @@ use kube::core::GroupVersionKind;
 use kube::{Client, Error};
 use mcplane_core::Timestamp;
 use mcplane_core::clock::rfc3339;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 /// Whose event it is.
@@ -61,47 +61,50 @@ async fn attempt(
     client: &Client,
     component: &str,
     about: &Involved,
-    (weight, reason, message): News<'_>,
+    news: News<'_>,
     now: Timestamp,
 ) -> Result<(), Error> {
+    let (_, reason, message) = news;
     let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Event"), "events");
     let events = Api::<DynamicObject>::namespaced_with(client.clone(), &about.namespace, &kind);
-    let message = &message[..message.floor_char_boundary(LONGEST_MESSAGE)];
-    let name = event_name(about, reason, message);
-    let Involved { api_version, kind, namespace, name: involved, uid } = about;
-    let now = rfc3339(now);
-    let event = json!({
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": name, "namespace": namespace},
-        "involvedObject": {
-            "apiVersion": api_version, "kind": kind, "namespace": namespace, "name": involved, "uid": uid,
-        },
-        "type": if weight == Weight::Normal { "Normal" } else { "Warning" },
-        "reason": reason,
-        "message": message,
-        "source": {"component": component},
-        "reportingComponent": component,
-        "reportingInstance": "",
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": 1,
-    });
+    let event = content(component, about, &format!("{}\n{reason}\n{message}", about.uid), news, now);
+    let name = event["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let event: DynamicObject = serde_json::from_value(event).map_err(Error::SerdeError)?;
     match events.create(&PostParams::default(), &event).await {
         Err(Error::Api(status)) if status.code == 409 => {
             let known = events.get(&name).await?;
             let count = known.data["count"].as_i64().unwrap_or(1).saturating_add(1);
-            let patch = json!({"count": count, "lastTimestamp": now});
+            let patch = json!({"count": count, "lastTimestamp": rfc3339(now)});
             events.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(drop)
         }
         outcome => outcome.map(drop),
     }
 }
 
-/// The same for the same event about the same object.
-fn event_name(about: &Involved, reason: &str, message: &str) -> String {
-    let digest = Sha256::digest(format!("{}\n{reason}\n{message}", about.uid));
+/// An event as it is written. Its name follows from the object and from what it stands for, so that it is there once.
+pub fn content(component: &str, about: &Involved, stands_for: &str, news: News<'_>, now: Timestamp) -> Value {
+    let (weight, reason, message) = news;
+    let Involved { api_version, kind, namespace, name, uid } = about;
+    let digest = Sha256::digest(stands_for);
     let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}.{hex}", &about.name[..about.name.floor_char_boundary(LONGEST_NAME)])
+    let now = rfc3339(now);
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": format!("{}.{hex}", &name[..name.floor_char_boundary(LONGEST_NAME)]), "namespace": namespace,
+        },
+        "involvedObject": {
+            "apiVersion": api_version, "kind": kind, "namespace": namespace, "name": name, "uid": uid,
+        },
+        "type": if weight == Weight::Normal { "Normal" } else { "Warning" },
+        "reason": reason,
+        "message": &message[..message.floor_char_boundary(LONGEST_MESSAGE)],
+        "source": {"component": component},
+        "reportingComponent": component,
+        "reportingInstance": "",
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    })
 }

@@ -1,16 +1,16 @@
 //! Ports for servers that can't be told to choose one themselves.
 
 use crate::process::random_hex;
-use crate::target_dir;
 use std::fs::File;
 use std::net::TcpListener;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt as _;
 
 /// Below those that systems give to connections (`ip_local_port_range`): a port that is free now stays so until its
 /// server starts, or starts again.
 const RANGE: Range<u16> = 20_000..32_000;
 
-/// Ports of loopback that nobody uses, and that no other test takes as long as this lives.
+/// Ports of loopback that nobody uses, and that no other test takes while this lives.
 #[derive(Debug)]
 pub struct Ports {
     /// The ports.
@@ -21,7 +21,9 @@ pub struct Ports {
 impl Ports {
     /// So many of them.
     pub fn take(count: usize) -> Self {
-        let folder = target_dir().join("test-ports");
+        // One folder for all checkouts of a user: ports are the machine's.
+        let user = std::fs::metadata("/proc/self").expect("/proc").uid();
+        let folder = std::env::temp_dir().join(format!("mcplane-test-ports-{user}"));
         std::fs::create_dir_all(&folder).expect("folder of locks");
         let random = u16::from_str_radix(&random_hex(2), 16).expect("hexadecimal digits");
         let first = RANGE.start + random % RANGE.len() as u16;

@@ -98,6 +98,8 @@ struct Cluster {
     password: String,
     /// Shared lock: as long as any process has one, the cluster stays.
     _user: File,
+    /// The port, also while the server is down.
+    _ports: Option<Ports>,
     /// The directory of a cluster that ends with this value.
     home: Option<TempDir>,
 }
@@ -132,15 +134,17 @@ impl Cluster {
         let user = lock_file(dir, "users.lock");
         user.lock_shared().expect("lock for the use of PostgreSQL");
         let connection = dir.join("connection");
+        let mut ports = None;
         let (port, password) = match running(&connection) {
             Some(found) => found,
             None => {
-                let found = start(&bin, dir, sync);
-                write_private(&connection, &format!("{} {}", found.0, found.1));
-                found
+                let port = ports.insert(Ports::take(1)).numbers[0];
+                let password = start(&bin, dir, port, sync);
+                write_private(&connection, &format!("{port} {password}"));
+                (port, password)
             }
         };
-        Self { bin, port, password, _user: user, home: None }
+        Self { bin, port, password, _user: user, _ports: ports, home: None }
     }
 
     fn client(&self, program: &str, args: &[&str]) -> Output {
@@ -196,7 +200,7 @@ fn running(connection: &Path) -> Option<(u16, String)> {
     Some((port, password.to_owned()))
 }
 
-fn start(bin: &Path, dir: &Path, sync: Sync) -> (u16, String) {
+fn start(bin: &Path, dir: &Path, port: u16, sync: Sync) -> String {
     let data = dir.join("data");
     // Nobody holds the cluster, so whatever is left is of a machine that went down.
     std::fs::remove_dir_all(&data).ok();
@@ -211,11 +215,9 @@ fn start(bin: &Path, dir: &Path, sync: Sync) -> (u16, String) {
     run(initdb.arg(format!("--pwfile={}", password_file.display())), None).ok();
     std::fs::remove_file(&password_file).ok();
 
-    let ports = Ports::take(1);
-    let port = ports.numbers[0];
     start_server(bin, &data, port, sync);
     stop_when_unused(&owner, bin, dir, &data);
-    (port, password)
+    password
 }
 
 fn start_server(bin: &Path, data: &Path, port: u16, sync: Sync) {
