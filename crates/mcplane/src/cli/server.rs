@@ -1,5 +1,7 @@
 //! `mcplane server`.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::failure::Failure;
@@ -24,6 +26,9 @@ Examples:
 The server stops on SIGTERM or SIGINT when its requests have ended, and at once on the second.
 ";
 
+/// Longest wait for threads that are busy when all is done.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// Start the server
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -39,7 +44,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::from_error("can't start", &error))?;
-    runtime.block_on(serve(&config)).map_err(|error| Failure::failed(error_chain(&error)))
+    let served = runtime.block_on(serve(&config)).map_err(|error| Failure::failed(error_chain(&error)));
+    // All that must be done is done; what else keeps a thread busy, such as a model that is being loaded, is not waited for.
+    runtime.shutdown_timeout(LINGER);
+    served
 }
 
 async fn serve(config: &Config) -> Result<(), StartError> {

@@ -83,8 +83,9 @@ pub(crate) async fn start(parts: Parts<'_>, background: &TaskTracker) -> Result<
         served.register(registry);
         counted.register(registry);
     });
-    let onnxruntime = config.onnxruntime_library.as_deref().map(OnnxRuntime::open).transpose();
-    let onnxruntime = onnxruntime.map_err(|error| wrong(format!("serving.onnxruntime-library: {error}")))?;
+    let onnxruntime = config.onnxruntime_library.as_deref().map(|library| OnnxRuntime::open(library, config.timeout.0));
+    let onnxruntime =
+        onnxruntime.transpose().map_err(|error| wrong(format!("serving.onnxruntime-library: {error}")))?;
     let fleet = Arc::new(Fleet::new(Arc::new(Engines { onnxruntime }), served));
     let observers = metrics::Everybody::new(counted.clone(), observers);
     let gateway = Arc::new(Gateway::new(settings(config, listening), Some(Arc::new(observers))));

@@ -1,7 +1,7 @@
 //! What runs models: an [`Engine`] turns bytes into a [`Model`] that answers, from any number of threads at a time.
 //!
 //! Invariants: a model is refused when it is loaded rather than when it is asked; no bytes and no input make an engine
-//! panic, hang or take memory without bound; a model that was dropped has freed what it took.
+//! panic or hang, nor the built-in one take memory without bound; a model that was dropped has freed what it took.
 
 mod choice;
 pub mod onnxruntime;
@@ -11,6 +11,9 @@ pub use choice::Engines;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+
+use mcplane_core::Error;
 
 use crate::tensor::{Datatype, Tensor};
 
@@ -109,7 +112,7 @@ pub enum LoadError {
     /// The model is valid as far as can be seen, and wants an operator that the engine lacks.
     #[error(
         "operator {operator} of {domain} version {version}, wanted by node {node:?}, is not among those of the built-in engine; \
-         onnxruntime has it, where serving.onnxruntime-library names the library"
+         onnxruntime may have it, if serving.onnxruntime-library names the library"
     )]
     UnsupportedOperator {
         /// Type of the operator.
@@ -152,7 +155,25 @@ pub enum InferError {
         /// What is wrong.
         message: String,
     },
-    /// The library that runs the model could not, in its own words.
+    /// The library that runs the model refuses the inputs, in its own words.
     #[error("the model can't take this input: {0}")]
-    Library(String),
+    Refused(String),
+    /// The library that runs the model failed, in its own words.
+    #[error("the model failed: {0}")]
+    Failed(String),
+    /// It took longer than it may.
+    #[error("the model took longer than {0:?}")]
+    TooLong(Duration),
+}
+
+impl From<InferError> for Error {
+    fn from(error: InferError) -> Self {
+        match error {
+            InferError::Input(_) | InferError::Node { .. } | InferError::Refused(_) => {
+                Self::BadRequest(error.to_string())
+            }
+            InferError::Failed(_) => Self::internal(error),
+            InferError::TooLong(_) => Self::Timeout(error.to_string()),
+        }
+    }
 }

@@ -36,7 +36,10 @@ async fn worked<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    if size <= INLINE && !model.is_slow() {
+    if let Some(turns) = model.turns() {
+        return turns.run(work).await;
+    }
+    if size <= INLINE {
         return work();
     }
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
@@ -77,7 +80,7 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>> {
 fn answer(door: &Door, model: &Loaded, body: &Bytes, json_length: Option<usize>) -> Result<Answered<oip::Encoded>> {
     let request =
         oip::decode(body, json_length, model.inputs(), model.outputs()).map_err(|mistake| refused(model, mistake))?;
-    let made = model.infer(&request.inputs).map_err(|error| Error::BadRequest(error.to_string()))?;
+    let made = model.infer(&request.inputs)?;
     let names = (model.name(), model.version_text());
     let body = oip::encode(names, request.id.as_deref(), &request.outputs, model.outputs(), &made);
     Ok(Answered { body, id: door.predicted(model, &request.inputs, &made) })
@@ -123,7 +126,7 @@ fn is_csv(headers: &HeaderMap) -> Result<bool> {
 
 fn predictions(door: &Door, model: &Loaded, body: &[u8], is_csv: bool) -> Result<Answered<Vec<u8>>> {
     let inputs = mlflow::decode(body, is_csv, model.inputs()).map_err(|mistake| refused(model, mistake))?;
-    let made = model.infer(&inputs).map_err(|error| Error::BadRequest(error.to_string()))?;
+    let made = model.infer(&inputs)?;
     let id = door.predicted(model, &inputs, &made);
     Ok(Answered { body: mlflow::encode(model.outputs(), &made), id })
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
+use mcplane_core::turns::Turns;
 use mcplane_core::{Error, Result};
 
 use super::types::{About, Loaded, Version};
@@ -44,6 +45,8 @@ pub struct Repository {
 
 /// Longest name of a model, in bytes.
 const MAX_NAME: usize = 253;
+/// Requests that may wait for a slow model; more are turned away.
+const MOST_WAITING: usize = 256;
 
 impl Repository {
     /// An empty repository.
@@ -88,8 +91,11 @@ impl Repository {
         let took = started.elapsed();
         let metrics = self.metrics.of_version(name, version);
         metrics.loaded(model.memory(), took);
+        // Such a model answers one request at a time; another is decoded meanwhile.
+        let turns =
+            model.is_slow().then(|| Turns::new(2, MOST_WAITING, "too many requests wait for the model; try again"));
         let (name, version_text) = (Arc::<str>::from(name), version.to_string());
-        let loaded = Arc::new(Loaded { name: name.clone(), version, version_text, model, took, metrics, about });
+        let loaded = Arc::new(Loaded { name: name.clone(), version, version_text, model, took, metrics, about, turns });
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
         let old = models.entry(name).or_default().insert(version, State::Ready(loaded.clone()));
         // The old version may be large: it is freed without anybody waiting for the lock.

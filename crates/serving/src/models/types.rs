@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use mcplane_core::turns::Turns;
 
 use crate::engine::{InferError, Model, TensorSpec};
 use crate::metrics::OfVersion;
@@ -51,6 +52,7 @@ pub struct Loaded {
     pub(super) took: Duration,
     pub(super) metrics: OfVersion,
     pub(super) about: Option<About>,
+    pub(super) turns: Option<Turns>,
 }
 
 impl Loaded {
@@ -79,9 +81,9 @@ impl Loaded {
         self.model.platform()
     }
 
-    /// Whether an answer to a small request may take milliseconds.
-    pub fn is_slow(&self) -> bool {
-        self.model.is_slow()
+    /// The queue of requests, where an answer to a small one may take milliseconds.
+    pub fn turns(&self) -> Option<&Turns> {
+        self.turns.as_ref()
     }
 
     /// What it must be given.

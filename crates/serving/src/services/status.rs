@@ -228,3 +228,33 @@ fn short(text: &str) -> String {
     let end = (0..=LONGEST_MESSAGE.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text[..end].to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_told_of_what_changed() {
+        let revision = |name: &str| {
+            json!({
+                "components": {"predictor": {"latestReadyRevision": name}},
+                "revisions": [{"name": name, "model": "iris", "version": 3}],
+            })
+        };
+        let failed = |mut status: Value, message: &str| {
+            status["modelStatus"] = json!({"lastFailureInfo": {"reason": "ModelLoadFailed", "message": message}});
+            status
+        };
+        let (first, second) = (revision("a-1"), revision("a-2"));
+        let answers =
+            |name: &str| Some((Weight::Normal, READY.to_owned(), format!("{name} answers, with models:/iris/3")));
+        let fails = |message: &str| Some((Weight::Warning, "ModelLoadFailed".to_owned(), message.to_owned()));
+        assert_eq!(news(&Value::Null, &first), answers("a-1"));
+        assert_eq!(news(&first, &first), None);
+        assert_eq!(news(&first, &second), answers("a-2"));
+        assert_eq!(news(&first, &failed(first.clone(), "x")), fails("x"));
+        assert_eq!(news(&failed(first.clone(), "x"), &failed(first.clone(), "x")), None);
+        assert_eq!(news(&failed(first.clone(), "x"), &failed(first.clone(), "y")), fails("y"));
+        assert_eq!(news(&failed(first.clone(), "x"), &first), None, "what answered goes on");
+    }
+}

@@ -71,31 +71,53 @@ fn walk(message: Message, bytes: &[u8], depth: usize) -> Result<bool, Broken> {
 mod tests {
     use super::*;
 
-    fn field(number: u8, content: &[u8]) -> Vec<u8> {
-        let length = u8::try_from(content.len()).unwrap();
-        [&[number << 3 | 2, length][..], content].concat()
+    fn varint(mut value: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value > 127 {
+            bytes.push(0x80 | (value & 127) as u8);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    }
+
+    /// A message within messages, by the numbers of their fields from the outside in.
+    fn nested(path: &[usize], content: &[u8]) -> Vec<u8> {
+        let within =
+            |content: Vec<u8>, number: &usize| [varint(number << 3 | 2), varint(content.len()), content].concat();
+        path.iter().rev().fold(content.to_vec(), within)
     }
 
     #[test]
     fn weights_elsewhere_are_found_wherever_they_are() {
-        let here = [14 << 3, 0];
-        let there = [14 << 3, 1];
-        for (tensor, expected) in [(&here[..], true), (&there, false), (&field(13, b"x"), false)] {
-            let initializer = field(7, &field(5, tensor));
-            assert_eq!(refuse(&initializer).is_ok(), expected);
-            let constant = field(7, &field(1, &field(5, &field(5, tensor))));
-            assert_eq!(refuse(&constant).is_ok(), expected);
-            let branch = field(7, &field(1, &field(5, &field(6, &field(5, tensor)))));
-            assert_eq!(refuse(&branch).is_ok(), expected);
+        let (here, there, told) = ([14 << 3, 0], [14 << 3, 1], [13 << 3 | 2, 0]);
+        // Initializers; an attribute's tensor, tensors, graph, graphs; what is sparse; functions and their attributes.
+        let paths: [&[usize]; 10] = [
+            &[7, 5],
+            &[7, 1, 5, 5],
+            &[7, 1, 5, 10],
+            &[7, 1, 5, 6, 5],
+            &[7, 1, 5, 11, 5],
+            &[7, 15, 1],
+            &[7, 15, 2],
+            &[7, 1, 5, 22, 1],
+            &[7, 1, 5, 23, 2],
+            &[25, 7, 5, 5],
+        ];
+        for path in paths.into_iter().chain([&[25, 11, 5][..]]) {
+            assert_eq!(refuse(&nested(path, &here)), Ok(()), "{path:?}");
+            assert!(refuse(&nested(path, &there)).unwrap_err().contains("another file"), "{path:?}");
+            assert!(refuse(&nested(path, &told)).unwrap_err().contains("another file"), "{path:?}");
         }
-        let mut nested = field(5, &here);
-        for _ in 0..30 {
-            nested = field(1, &field(5, &field(6, &nested)));
-            if nested.len() > 100 {
-                break;
-            }
-        }
-        assert!(refuse(&field(7, &nested)).is_ok());
+    }
+
+    #[test]
+    fn what_can_not_be_followed_is_refused() {
+        let deep = |graphs: usize| [&[7][..], &[1, 5, 6].repeat(graphs), &[5]].concat();
+        assert_eq!(refuse(&nested(&deep(20), &[])), Ok(()));
+        assert!(refuse(&nested(&deep(30), &[])).unwrap_err().contains("too deeply"));
         assert!(refuse(b"\xff\xff").unwrap_err().contains("ends in the middle"));
+        // 7 in 32 bits, and not in 64.
+        assert!(refuse(&[0xba, 0x80, 0x80, 0x80, 0x10, 0]).unwrap_err().contains("a number that ONNX does not use"));
     }
 }

@@ -5,15 +5,23 @@
 //! one request at a time, by all of the threads: not every part of the library allows more
 //! (<https://docs.rs/ort/latest/ort/session/struct.Session.html#why-does-run-take-mut-self>).
 
+mod deadlines;
 mod external;
+mod outline;
 mod tensors;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use ort::ErrorCode;
 use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
-use ort::session::{Session, SessionInputValue};
+use ort::session::{RunOptions, Session, SessionInputValue};
+use ort::value::Outlet;
+
+use deadlines::Deadlines;
+use outline::Outline;
 
 use super::{Engine, InferError, LoadError, Model, TensorSpec, check};
 use crate::tensor::Tensor;
@@ -22,6 +30,7 @@ use crate::tensor::Tensor;
 #[derive(Debug)]
 pub struct OnnxRuntime {
     environment: Environment,
+    deadlines: Deadlines,
 }
 
 /// Why the library can't be used.
@@ -30,11 +39,11 @@ pub struct OnnxRuntime {
 pub struct OpenError(String);
 
 impl OnnxRuntime {
-    /// Opens the library, version 1.17 or later.
+    /// Opens the library, version 1.17 or later, for answers that take no longer than `longest`.
     ///
     /// # Errors
     /// When it is none, is too old, or this process has opened it before.
-    pub fn open(library: &Path) -> Result<Self, OpenError> {
+    pub fn open(library: &Path, longest: Duration) -> Result<Self, OpenError> {
         let builder = ort::init_from(library).map_err(|error| OpenError(error.to_string()))?;
         let environment = (|| {
             // Threads that spin between requests would cost an idle server a processor.
@@ -48,27 +57,38 @@ impl OnnxRuntime {
         })();
         let environment = environment.map_err(|error: ort::Error| OpenError(error.to_string()))?;
         environment.set_log_level(LogLevel::Warning);
-        Ok(Self { environment })
+        let deadlines = Deadlines::start(longest).map_err(|error| OpenError(error.to_string()))?;
+        Ok(Self { environment, deadlines })
+    }
+
+    fn session(&self, bytes: &[u8]) -> ort::Result<Session> {
+        // The library's own format is another one, whose references to files nothing here looks for.
+        let builder = Session::builder(&self.environment)?.with_config_entry("session.load_model_format", "ONNX")?;
+        // A pattern of memory is kept for each shape of inputs, of which callers may send any number.
+        builder.with_memory_pattern(false)?.commit_from_memory(bytes)
     }
 }
 
+/// What the library says besides its errors, which callers are told. It calls much of that errors, too.
 fn log(level: LogLevel, message: &str) {
     match level {
-        LogLevel::Verbose | LogLevel::Info => tracing::debug!(target: "onnxruntime", "{message}"),
-        LogLevel::Warning => tracing::warn!(target: "onnxruntime", "{message}"),
-        LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "onnxruntime", "{message}"),
+        LogLevel::Fatal => tracing::error!(target: "onnxruntime", "{message}"),
+        _ => tracing::debug!(target: "onnxruntime", "{message}"),
     }
 }
 
 impl Engine for OnnxRuntime {
     fn load(&self, bytes: &[u8]) -> Result<Arc<dyn Model>, LoadError> {
         external::refuse(bytes).map_err(LoadError::Malformed)?;
-        let session = Session::builder(&self.environment).and_then(|mut builder| builder.commit_from_memory(bytes));
-        let session = session.map_err(|error| LoadError::Library(error.to_string()))?;
-        let specs = |outlets: &[_]| outlets.iter().map(tensors::spec).collect::<Result<Vec<_>, _>>();
+        let outline = Outline::read(bytes).map_err(LoadError::Malformed)?;
+        let session = self.session(bytes).map_err(|error| LoadError::Library(error.to_string()))?;
+        let specs = |outlets: &[Outlet]| -> Result<Vec<_>, _> {
+            outlets.iter().map(|outlet| tensors::spec(outlet, &outline)).collect()
+        };
         let inputs = specs(session.inputs()).map_err(LoadError::Library)?;
         let outputs = specs(session.outputs()).map_err(LoadError::Library)?;
-        Ok(Arc::new(Running { inputs, outputs, memory: bytes.len(), session: Mutex::new(session) }))
+        let (session, deadlines) = (Mutex::new(session), self.deadlines.clone());
+        Ok(Arc::new(Running { inputs, outputs, memory: bytes.len(), session, deadlines }))
     }
 }
 
@@ -80,6 +100,18 @@ struct Running {
     /// The library does not tell; weights are nearly all of a file.
     memory: usize,
     session: Mutex<Session>,
+    deadlines: Deadlines,
+}
+
+impl Running {
+    /// Whose fault it is.
+    fn fault(&self, error: &ort::Error, took: Duration) -> InferError {
+        match error.code() {
+            _ if took >= self.deadlines.longest => InferError::TooLong(self.deadlines.longest),
+            ErrorCode::InvalidArgument => InferError::Refused(error.to_string()),
+            _ => InferError::Failed(error.to_string()),
+        }
+    }
 }
 
 impl Model for Running {
@@ -104,8 +136,13 @@ impl Model for Running {
         let given: Vec<SessionInputValue<'_>> =
             inputs.iter().map(tensors::given).collect::<Result<_, _>>().map_err(InferError::Input)?;
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = session.run(given.as_slice()).map_err(|error| InferError::Library(error.to_string()))?;
-        made.values().map(|value| tensors::made(&value)).collect::<Result<_, _>>().map_err(InferError::Library)
+        let began = Instant::now();
+        let options = Arc::new(RunOptions::new().map_err(|error| InferError::Failed(error.to_string()))?);
+        self.deadlines.watch(&options);
+        let made = session.run_with_options(given.as_slice(), &options);
+        let made = made.map_err(|error| self.fault(&error, began.elapsed()))?;
+        let tensors = made.values().zip(&self.outputs).map(|(value, spec)| tensors::made(&value, spec));
+        tensors.collect::<Result<_, _>>().map_err(InferError::Failed)
     }
 
     fn memory(&self) -> usize {

@@ -1,11 +1,16 @@
 //! Tensors of the library and ours.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use half::slice::HalfBitsSliceExt;
 use half::{bf16, f16};
 use ort::session::SessionInputValue;
-use ort::value::{DynMap, DynMapValueType, DynValue, Outlet, TensorElementType, TensorRef, ValueType};
+use ort::value::{
+    DynMap, DynMapValueType, DynSequenceValueType, DynValue, Outlet, TensorElementType, TensorRef, ValueType,
+};
 
+use super::outline::Outline;
 use crate::engine::TensorSpec;
 use crate::tensor::{Data, Datatype, Tensor};
 
@@ -30,9 +35,13 @@ fn datatype(kind: TensorElementType) -> Result<Datatype, String> {
     })
 }
 
-/// What the library says of an input or output. What `ZipMap` makes, a map for each row, is a matrix here.
-pub(super) fn spec(outlet: &Outlet) -> Result<TensorSpec, String> {
+/// What the library and the model say of an input or output. What `ZipMap` makes, a map for each row, is a matrix here.
+pub(super) fn spec(outlet: &Outlet, outline: &Outline<'_>) -> Result<TensorSpec, String> {
     let name = outlet.name().to_owned();
+    if outline.shapeless.contains(name.as_str()) {
+        return Err(format!("input {name:?} is not a tensor of known rank, which is all that is supported"));
+    }
+    let mut labels = Vec::new();
     let (datatype, shape) = match outlet.dtype() {
         ValueType::Tensor { ty, shape, .. } => {
             // A length that is not positive means any.
@@ -40,12 +49,14 @@ pub(super) fn spec(outlet: &Outlet) -> Result<TensorSpec, String> {
             (datatype(*ty), shape.iter().map(length).collect())
         }
         ValueType::Sequence(rows) if matches!(**rows, ValueType::Map { value: TensorElementType::Float32, .. }) => {
-            (Ok(Datatype::Fp32), vec![None, None])
+            let unknown = || format!("{name:?} is a sequence of maps, and no ZipMap makes it");
+            labels.clone_from(outline.classes.get(name.as_str()).ok_or_else(unknown)?);
+            (Ok(Datatype::Fp32), vec![None, Some(labels.len())])
         }
         other => (Err(format!("type {other} is not supported")), Vec::new()),
     };
     let datatype = datatype.map_err(|message| format!("{name:?}: {message}"))?;
-    Ok(TensorSpec { name, datatype, shape, labels: Vec::new() })
+    Ok(TensorSpec { name, datatype, shape, labels })
 }
 
 /// A tensor as the library takes it: numbers are not copied.
@@ -79,8 +90,10 @@ pub(super) fn given(tensor: &Tensor) -> Result<SessionInputValue<'_>, String> {
 }
 
 /// A tensor that the library made.
-pub(super) fn made(value: &DynValue) -> Result<Tensor, String> {
-    let ValueType::Tensor { ty, shape, .. } = value.dtype() else { return matrix(value) };
+pub(super) fn made(value: &DynValue, spec: &TensorSpec) -> Result<Tensor, String> {
+    let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
+        return matrix(value, &spec.labels);
+    };
     macro_rules! copy {
         ($type:ty) => {
             value.try_extract_tensor::<$type>().map_err(words)?.1
@@ -109,21 +122,25 @@ pub(super) fn made(value: &DynValue) -> Result<Tensor, String> {
     Tensor::new(shape.map_err(|_| "an output has a negative length".to_owned())?, data)
 }
 
-/// The values of a map for each row, in the order of their keys.
-fn matrix(value: &DynValue) -> Result<Tensor, String> {
-    let rows = value.view().downcast::<ort::value::DynSequenceValueType>().map_err(words)?;
+/// The values of a map for each row, in the order of the labels.
+fn matrix(value: &DynValue, labels: &[String]) -> Result<Tensor, String> {
+    let rows = value.view().downcast::<DynSequenceValueType>().map_err(words)?;
     let rows: Vec<DynMap> = rows.try_extract_sequence::<DynMapValueType>().map_err(words)?;
-    let mut data = Vec::new();
+    let mut data = Vec::with_capacity(rows.len() * labels.len());
     for row in &rows {
-        let ValueType::Map { key, .. } = row.dtype() else { return Err("a row is no map".to_owned()) };
-        if *key == TensorElementType::String {
-            data.extend(row.try_extract_key_values::<String, f32>().map_err(words)?.into_iter().map(|pair| pair.1));
-        } else {
-            data.extend(row.try_extract_key_values::<i64, f32>().map_err(words)?.into_iter().map(|pair| pair.1));
+        let values = by_label(row).map_err(words)?;
+        for label in labels {
+            data.push(*values.get(label).ok_or_else(|| format!("a row has no value of class {label:?}"))?);
         }
     }
-    let columns = data.len().checked_div(rows.len()).unwrap_or_default();
-    Tensor::new(vec![rows.len(), columns], Data::F32(data))
+    Tensor::new(vec![rows.len(), labels.len()], Data::F32(data))
+}
+
+fn by_label(row: &DynMap) -> ort::Result<HashMap<String, f32>> {
+    if matches!(row.dtype(), ValueType::Map { key: TensorElementType::String, .. }) {
+        return Ok(row.try_extract_key_values::<String, f32>()?.into_iter().collect());
+    }
+    Ok(row.try_extract_key_values::<i64, f32>()?.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
 }
 
 fn words(error: ort::Error) -> String {

@@ -27,27 +27,27 @@ pub(super) struct Graph<'a> {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Node<'a> {
+pub(in crate::engine) struct Node<'a> {
     pub(super) inputs: Vec<&'a str>,
-    pub(super) outputs: Vec<&'a str>,
+    pub(in crate::engine) outputs: Vec<&'a str>,
     pub(super) name: &'a str,
-    pub(super) operator: &'a str,
-    pub(super) domain: &'a str,
+    pub(in crate::engine) operator: &'a str,
+    pub(in crate::engine) domain: &'a str,
     /// Name and message of each attribute.
-    pub(super) attributes: Vec<(&'a str, &'a [u8])>,
+    pub(in crate::engine) attributes: Vec<(&'a str, &'a [u8])>,
 }
 
 /// Name and type of an input or output of the graph; no type when it is not a tensor.
 #[derive(Debug, Default)]
-pub(super) struct ValueInfo<'a> {
-    pub(super) name: &'a str,
+pub(in crate::engine) struct ValueInfo<'a> {
+    pub(in crate::engine) name: &'a str,
     pub(super) datatype: Option<Datatype>,
     /// `None` when the rank is unknown.
-    pub(super) shape: Option<Vec<Option<usize>>>,
+    pub(in crate::engine) shape: Option<Vec<Option<usize>>>,
 }
 
 pub(super) const STANDARD: &str = "ai.onnx";
-pub(super) const CLASSICAL: &str = "ai.onnx.ml";
+pub(in crate::engine) const CLASSICAL: &str = "ai.onnx.ml";
 
 /// More of anything than a graph may have: an empty message takes two bytes in a file, and much more in memory.
 const MOST_NODES: usize = 1 << 16;
@@ -113,7 +113,7 @@ impl<'a> Graph<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, Broken> {
+    pub(in crate::engine) fn read(bytes: &'a [u8]) -> Result<Self, Broken> {
         let mut node = Self::default();
         let mut fields = Reader::new(bytes);
         while let Some((number, value)) = fields.next()? {
@@ -140,7 +140,7 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> ValueInfo<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, String> {
+    pub(in crate::engine) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let mut info = Self { name: text_field(bytes, 1)?, ..Self::default() };
         let Some(kind) = message_field(bytes, 2)? else { return Ok(info) };
         let Some(tensor) = message_field(kind, 1)? else { return Ok(info) };
@@ -300,7 +300,7 @@ pub(crate) fn from_raw(datatype: Datatype, raw: &[u8]) -> Result<Data, String> {
 
 /// An attribute's value.
 #[derive(Debug)]
-pub(super) enum Attribute<'a> {
+pub(in crate::engine) enum Attribute<'a> {
     Float(f32),
     Int(i64),
     Text(&'a [u8]),
@@ -313,7 +313,7 @@ pub(super) enum Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
+    pub(in crate::engine) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let (mut float, mut int, mut text, mut found) = (0.0, 0, &[][..], None);
         let (mut floats, mut ints, mut texts, mut kind) = (Vec::new(), Vec::new(), Vec::new(), 0);
         let mut fields = Reader::new(bytes);

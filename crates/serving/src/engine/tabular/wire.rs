@@ -19,6 +19,7 @@ pub(in crate::engine) struct Reader<'a>(&'a [u8]);
 /// Why bytes are no message.
 pub(in crate::engine) type Broken = &'static str;
 
+const BAD_KEY: Broken = "a field has a number that ONNX does not use";
 const TRUNCATED: Broken = "it ends in the middle of a field";
 
 impl<'a> Reader<'a> {
@@ -50,7 +51,11 @@ impl<'a> Reader<'a> {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let key = self.varint()?;
+        // Other readers keep 32 bits of it: a field that they see and this one does not would go unchecked.
+        let key = u32::try_from(self.varint()?).map_err(|_| BAD_KEY)?;
+        if key >> 3 == 0 {
+            return Err(BAD_KEY);
+        }
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),
             1 => Value::Fixed64(self.take()?),
@@ -63,7 +68,7 @@ impl<'a> Reader<'a> {
             5 => Value::Fixed32(self.take()?),
             _ => return Err("a field has a wire type that ONNX does not use"),
         };
-        Ok(Some((key >> 3, value)))
+        Ok(Some((u64::from(key >> 3), value)))
     }
 }
 

@@ -299,11 +299,10 @@ def version_5():
 
 
 def whole(name, nodes, inputs, outputs, weights=()):
-    """A model that is checked and not yet run."""
+    """A model of operators of the standard set."""
     graph = helper.make_graph(nodes, name, inputs, outputs, [numpy_helper.from_array(value, key) for key, value in weights])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 9
-    onnx.checker.check_model(model, full_check=True)
     return model
 
 
@@ -320,13 +319,26 @@ def networks():
         [("kernels", random.normal(size=(8, 3, 3, 3)).astype(np.float32)), ("bias", random.normal(size=8).astype(np.float32)),
          ("dense", random.normal(size=(8, 4)).astype(np.float32))])
     keep("convolution", model, [{"X": random.normal(size=(count, 3, 16, 16)).astype(np.float32)} for count in (1, 3)])
+    def alone(name, model):
+        (HERE / f"{name}.onnx").write_bytes(model.SerializeToString())
+        (HERE / f"{name}.json").write_text("[]\n")
+
     kinds = "BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FLOAT16 BFLOAT16 FLOAT DOUBLE STRING".split()
     model = whole(
         "identities", [helper.make_node("Identity", [f"in_{kind}"], [f"out_{kind}"]) for kind in kinds],
         [info(f"in_{kind}", getattr(TensorProto, kind), ["rows"]) for kind in kinds],
         [info(f"out_{kind}", getattr(TensorProto, kind), ["rows"]) for kind in kinds])
-    (HERE / "identities.onnx").write_bytes(model.SerializeToString())
-    (HERE / "identities.json").write_text("[]\n")
+    alone("identities", model)
+    # Classes whose order is not that of their names.
+    node = helper.make_node("ZipMap", ["X"], ["Y"], domain="ai.onnx.ml", classlabels_strings=["no", "maybe"])
+    maps = helper.make_sequence_type_proto(helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, None)))
+    alone("classes", one_node(node, TensorProto.FLOAT, 2, [helper.make_value_info("Y", maps)]))
+    alone("shapeless", whole("shapeless", [helper.make_node("Identity", ["X"], ["Y"])], [info("X", TensorProto.FLOAT, None)], [info("Y", TensorProto.FLOAT, None)]))
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Abs", ["old"], ["new"])], "body",
+        [info("round", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), info("old", TensorProto.FLOAT, ["rows"])],
+        [info("on", TensorProto.BOOL, []), info("new", TensorProto.FLOAT, ["rows"])])
+    alone("endless", whole("endless", [helper.make_node("Loop", ["", "", "X"], ["Y"], body=body)], [info("X", TensorProto.FLOAT, ["rows"])], [info("Y", TensorProto.FLOAT, ["rows"])]))
 
 
 if __name__ == "__main__":
