@@ -14,12 +14,12 @@ import sys
 
 import yaml
 from delivery import deploy, gone_out, override
-from loop import KINDS, Loop
+from loop import Loop
 from months import replay, watch
 from server import Malfunction, Server
 from timeline import Timeline
 from traffic import Traffic
-from training import ended, stopped_by_contract, train
+from training import end_work, stopped_by_contract, train
 
 OBJECTS = ["contract-flights", "contract-weather", "view-departures", "view-weather", "gate", "monitor"]
 
@@ -58,9 +58,8 @@ def main() -> int:
         print(f"replay: {fault}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        if loop is not None and loop.running and server.get(f"{KINDS}/pipelineruns/{loop.running}", missing={}):
-            server.mcplane("pipeline", "cancel", loop.running)
-            ended(loop, loop.running)
+        if loop is not None:
+            end_work(loop)
         print("\nstopped; the same command goes on from here", flush=True)
         return 130
     finally:

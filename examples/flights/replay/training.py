@@ -74,6 +74,18 @@ def ended(loop: Loop, name: str) -> str | None:
     return None
 
 
+def end_work(loop: Loop) -> None:
+    """Ends the run under way, and what was begun for it and others: tasks outlive a server that stops."""
+    if loop.running and loop.server.get(f"{KINDS}/pipelineruns/{loop.running}", missing={}):
+        loop.server.mcplane("pipeline", "cancel", loop.running)
+        ended(loop, loop.running)
+    while tasks := loop.server.get("/tasks/v1/namespaces/default/tasks?state=waiting,ready,running")["tasks"]:
+        for task in tasks:
+            # One that ended meanwhile can't be cancelled.
+            loop.server.mcplane("task", "cancel", task["id"], fails=True)
+        time.sleep(0.3)
+
+
 def begin(loop: Loop, name: str, months: list, held_out: int, planted, parameters: dict) -> None:
     data = flights.months_into_one(loop.raw, months, loop.work / f"{name}.csv")
     if planted:
