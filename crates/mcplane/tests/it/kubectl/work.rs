@@ -55,7 +55,7 @@ fn jobs_fail_and_end(backend: Backend) {
     let ended = &pods["items"][0]["status"]["containerStatuses"][0]["state"]["terminated"];
     assert_eq!((&ended["exitCode"], &ended["reason"]), (&json!(7), &json!("Error")), "{pods}");
     assert_eq!(k.ok("logs job/fails"), "broken\n");
-    assert!(k.ok("describe job fails").contains("BackoffLimitExceeded"));
+    eventually("the reason is told", 20, || k.ok("describe job fails").contains("BackoffLimitExceeded").then_some(()));
 
     k.feed("create -f -", &job("late", "sleep 600", &json!({"activeDeadlineSeconds": 1, "backoffLimit": 0}))).ok();
     k.ok("wait --for=condition=failed job/late --timeout=60s");
@@ -85,8 +85,8 @@ fn cron_jobs_make_jobs(backend: Backend) {
     assert!(next.starts_with("20"), "{next}");
     k.ok("create job --from=cronjob/inference-batch-job forced");
     k.ok("wait --for=condition=failed job/forced --timeout=60s");
-    let described = k.ok("describe job forced");
-    assert!(described.contains("agent.images"), "the reason is clear: {described}");
+    // Events follow the status.
+    eventually("the reason is clear", 20, || k.ok("describe job forced").contains("agent.images").then_some(()));
     let warned = eventually("the pod says it too", 20, || {
         Some(k.ok("get events")).filter(|events| events.contains("no image mapping"))
     });
