@@ -38,7 +38,9 @@ impl Deadlines {
 
     /// Watches a run from now until it is dropped.
     pub(super) fn watch(&self, run: &Arc<Run>) {
+        // A time beyond what clocks count is none.
+        let Some(end) = Instant::now().checked_add(self.longest) else { return };
         // The thread ends with the last sender only.
-        let _ = self.runs.send((Instant::now() + self.longest, Arc::downgrade(run)));
+        let _ = self.runs.send((end, Arc::downgrade(run)));
     }
 }
