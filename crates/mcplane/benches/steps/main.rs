@@ -38,7 +38,7 @@ fn main() {
 
 /// Milliseconds of the server for a task and for a step of a pipeline.
 fn own(binary: &str, steps: usize) -> (f64, f64) {
-    let server = Server::start_with(binary, Backend::Sqlite, &["--set", "agent.capacity.cpu=16"]);
+    let server = Server::start_with(binary, Backend::Sqlite, &["--set", "agent.capacity.cpu=16", "--set", "agent.images={host: {}}"]);
     let cli = |line: &[&str]| {
         let mut command = server.cli();
         command.args(line).env("MCPLANE_URL", server.url());
@@ -76,7 +76,7 @@ fn chain(steps: usize) -> Value {
     json!({
         "pipelineInfo": {"name": "chain"}, "schemaVersion": "2.1.0", "sdkVersion": "kfp-2.17.0",
         "components": {"comp-step": {"executorLabel": "exec-step"}},
-        "deploymentSpec": {"executors": {"exec-step": {"container": {"image": "", "command": ["true"]}}}},
+        "deploymentSpec": {"executors": {"exec-step": {"container": {"image": "host", "command": ["true"]}}}},
         "root": {"dag": {"tasks": tasks}},
     })
 }
