@@ -38,7 +38,11 @@ fn main() {
 
 /// Milliseconds of the server for a task and for a step of a pipeline.
 fn own(binary: &str, steps: usize) -> (f64, f64) {
-    let server = Server::start_with(binary, Backend::Sqlite, &["--set", "agent.capacity.cpu=16", "--set", "agent.images={host: {}}"]);
+    let server = Server::start_with(
+        binary,
+        Backend::Sqlite,
+        &["--set", "agent.capacity.cpu=16", "--set", "agent.images={host: {}}"],
+    );
     let cli = |line: &[&str]| {
         let mut command = server.cli();
         command.args(line).env("MCPLANE_URL", server.url());
