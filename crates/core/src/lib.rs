@@ -1,5 +1,6 @@
 //! The vocabulary that every other crate of mcplane shares: one public error, who is calling and why, the
-//! authorisation proof that services demand, time as a parameter, turns for work beside requests, and human units. No I/O, no heavy dependency.
+//! authorisation proof that services demand, time as a parameter, turns for work beside requests, and human units. No
+//! I/O, no heavy dependency.
 
 pub mod authz;
 pub mod clock;
