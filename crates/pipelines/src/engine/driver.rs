@@ -62,6 +62,8 @@ struct Driver {
     active: HashMap<NodeId, Active>,
     /// Which node a task does the work of.
     nodes: HashMap<String, NodeId>,
+    /// Tasks that were made for nodes before a restart.
+    begun: HashMap<NodeId, String>,
     /// Tasks that ended before the driver knew whose they were.
     early: HashMap<String, Box<Task>>,
     /// SHA-256 of artifacts by URI.
@@ -165,11 +167,12 @@ impl Driver {
         let plan = Arc::new(Plan::parse(&row.spec)?);
         let steps = store::steps(&shared.db, &row.uid).await?;
         let mut digests = HashMap::new();
-        let mut nodes = HashMap::new();
+        let (mut nodes, mut begun) = (HashMap::new(), HashMap::new());
         for step in &steps {
             digests.extend(step.digests.clone());
             if !step.task.is_empty() {
                 nodes.insert(step.task.clone(), step.record.node.clone());
+                begun.insert(step.record.node.clone(), step.task.clone());
             }
         }
         let transitions = store::transitions(&shared.db, &row.uid, Some(NodeId::root().as_str()), 100).await?;
@@ -190,6 +193,7 @@ impl Driver {
             outbox: outbox.clone(),
             active: HashMap::new(),
             nodes,
+            begun,
             early: HashMap::new(),
             digests,
             work: JoinSet::new(),
@@ -250,7 +254,7 @@ impl Driver {
     fn execute(&mut self, step: Step) {
         let (step, stop) = (Arc::new(step), CancellationToken::new());
         let node = step.node.clone();
-        let begun = self.nodes.iter().find(|(_, known)| **known == node).map(|(task, _)| task.clone());
+        let begun = self.begun.remove(&node);
         let launching = Launching {
             shared: Arc::clone(&self.shared),
             runs: self.runs.clone(),

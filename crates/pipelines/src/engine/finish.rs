@@ -35,15 +35,17 @@ impl Finishing {
     /// Reads what the step left, keeps it, and tells the driver.
     pub(super) async fn go(self) {
         let (outcome, digests) = self.outcome().await;
-        self.track(&outcome, &digests).await;
-        let node = self.step.node.clone();
-        if let Outcome::Succeeded(outputs) = &outcome {
-            while let Err(error) = self.keep(outputs, &digests).await {
-                tracing::debug!(%error, "what a step made could not be kept yet");
-                tokio::time::sleep(REST).await;
-            }
+        tokio::join!(self.track(&outcome, &digests), self.keep(&outcome, &digests));
+        let _ = self.outbox.send(Message::Ended { node: self.step.node.clone(), outcome, digests });
+    }
+
+    /// Keeps what a step made, for those that come after it and for later runs.
+    async fn keep(&self, outcome: &Outcome, digests: &BTreeMap<String, String>) {
+        let Outcome::Succeeded(outputs) = outcome else { return };
+        while let Err(error) = self.try_keep(outputs, digests).await {
+            tracing::debug!(%error, "what a step made could not be kept yet");
+            tokio::time::sleep(REST).await;
         }
-        let _ = self.outbox.send(Message::Ended { node, outcome, digests });
     }
 
     async fn outcome(&self) -> (Outcome, BTreeMap<String, String>) {
@@ -65,7 +67,7 @@ impl Finishing {
         }
     }
 
-    async fn keep(&self, outputs: &Bindings, digests: &BTreeMap<String, String>) -> Result<()> {
+    async fn try_keep(&self, outputs: &Bindings, digests: &BTreeMap<String, String>) -> Result<()> {
         let fingerprint = self.step.fingerprint.as_ref().filter(|_| self.run.asked.enable_cache != Some(false));
         if digests.is_empty() && fingerprint.is_none() {
             return Ok(());

@@ -57,7 +57,7 @@ pub(super) async fn read(shared: &Shared, object: &DynamicObject) -> Result<Resu
         namespace,
         name: object.name_any(),
         pipeline: plan.name().to_owned(),
-        spec: text(&plan),
+        spec: text(&plan).into(),
         asked: Asked {
             parameters: spec.parameters,
             enable_cache: spec.enable_cache,

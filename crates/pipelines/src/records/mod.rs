@@ -145,8 +145,15 @@ impl Recorder {
         let params = params.filter(|(name, _)| !logged.iter().any(|param| param.key == *name)).collect();
         self.log(namespace, &id, params, metrics(end.outputs, end.at)).await;
         let event = event::event(&end, &id).to_string();
-        self.tracking.take_event(&self.grant(LINEAGE, "create", namespace)?, event.as_bytes()).await?;
-        self.finish(namespace, &id, if end.succeeded { RunStatus::Finished } else { RunStatus::Failed }, end.at).await
+        let grant = self.grant(LINEAGE, "create", namespace)?;
+        let status = if end.succeeded { RunStatus::Finished } else { RunStatus::Failed };
+        // Independent of each other, so they share a commit.
+        let (read, finished) = tokio::join!(
+            self.tracking.take_event(&grant, event.as_bytes()),
+            self.finish(namespace, &id, status, end.at),
+        );
+        read?;
+        finished
     }
 
     /// Tells that a step was ended.

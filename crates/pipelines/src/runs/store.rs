@@ -1,6 +1,7 @@
 //! The SQL of runs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mcplane_core::{Error, Result, Timestamp};
 use mcplane_db::{Arg, Db, Row, Tx};
@@ -40,7 +41,7 @@ fn read_run(row: &Row) -> Result<RunRow> {
         namespace: row.text(1)?.to_owned(),
         name: row.text(2)?.to_owned(),
         pipeline: row.text(3)?.to_owned(),
-        spec: row.text(4)?.to_owned(),
+        spec: row.text(4)?.into(),
         asked: parse(row, 5)?,
         state: read_state(row.text(6)?)?,
         error: row.text(7)?.to_owned(),
@@ -63,7 +64,7 @@ pub(crate) async fn insert(tx: &mut Tx, run: &RunRow) -> Result<()> {
         run.namespace.as_str().into(),
         run.name.as_str().into(),
         run.pipeline.as_str().into(),
-        run.spec.as_str().into(),
+        Arc::clone(&run.spec).into(),
         json(&run.asked)?.into(),
         run.created_at.into(),
     ];

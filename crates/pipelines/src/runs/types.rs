@@ -1,6 +1,7 @@
 //! What is durable of a run.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mcplane_core::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -37,8 +38,8 @@ pub struct RunRow {
     pub name: String,
     /// Name of the pipeline.
     pub pipeline: String,
-    /// The compiled pipeline, as text.
-    pub spec: String,
+    /// The compiled pipeline, as text; shared, because each step under way holds the row.
+    pub spec: Arc<str>,
     /// What was asked for.
     pub asked: Asked,
     /// Where it is; none before it began.
