@@ -69,10 +69,28 @@ impl From<Metric> for MetricMessage<String> {
 
 #[derive(Serialize)]
 struct History<'k> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    metrics: Vec<MetricMessage<&'k str>>,
+    #[serde(skip_serializing_if = "Points::is_empty")]
+    metrics: Points<'k>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_page_token: Option<String>,
+}
+
+/// Points of one metric, which may be very many: each gets the protocol's form only while it is written.
+struct Points<'k> {
+    key: &'k str,
+    points: Vec<Point>,
+}
+
+impl Points<'_> {
+    fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+}
+
+impl Serialize for Points<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.points.iter().map(|point| MetricMessage::new(self.key, *point, None)))
+    }
 }
 
 /// The answer that the pages read as plain JSON: the list is there when it is empty.
@@ -167,8 +185,7 @@ async fn history(Call { door, grant, fields }: Call) -> Answer {
     let offset = PageToken::decode(fields.text("page_token")?)?.offset;
     let (points, more) = door.tracking.metric_history(&grant, run, key, offset as usize, limit).await?;
     let next = PageToken { offset: offset.saturating_add(points.len() as u64) };
-    let metrics = points.into_iter().map(|point| MetricMessage::new(key, point, None)).collect();
-    reply(&History { metrics, next_page_token: more.then(|| next.encode()) })
+    reply(&History { metrics: Points { key, points }, next_page_token: more.then(|| next.encode()) })
 }
 
 /// A range of steps, of which both ends are given or none.
