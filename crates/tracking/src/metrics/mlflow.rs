@@ -93,6 +93,13 @@ impl Serialize for Points<'_> {
     }
 }
 
+/// Points of several runs, thinned out.
+#[derive(Serialize)]
+struct Samples<'k> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    metrics: Vec<MetricMessage<&'k str>>,
+}
+
 /// The answer that the pages read as plain JSON: the list is there when it is empty.
 #[derive(Serialize)]
 struct Histories<'k> {
@@ -216,7 +223,7 @@ async fn samples(Call { door, grant, fields }: Call) -> Answer {
         return Err(Error::bad_request(format!("max_results must be between 1 and {MOST_SAMPLES}. {SEE}")).into());
     }
     let points = door.tracking.metric_samples(&grant, &runs, key, range(&fields)?, most as usize).await?;
-    reply(&History { metrics: of_runs(key, points), next_page_token: None })
+    reply(&Samples { metrics: of_runs(key, points) })
 }
 
 async fn histories(Call { door, grant, fields }: Call) -> Answer {
