@@ -123,7 +123,13 @@ async fn reads(peer: &Peer, options: &Options, target: &Target, note: &mut impl 
     target.points(&run, options.points).await;
 
     let search = |filter: &str, order: &str| json!({"experiment_ids": [experiment], "filter": filter, "order_by": [order], "max_results": 100});
-    let questions = [
+    // As the server gives it with the page before.
+    let page = |token: &str, filter: &str, order: &str| {
+        let mut page = search(filter, order);
+        page["page_token"] = token.into();
+        page
+    };
+    let mut questions = vec![
         (
             "search, filtered and ordered, ms",
             search("params.p1 = '7' AND metrics.m1 > 0.5", "attributes.start_time DESC"),
@@ -133,14 +139,21 @@ async fn reads(peer: &Peer, options: &Options, target: &Target, note: &mut impl 
             "search, ordered by a metric and filtered, ms",
             search("metrics.m1 > 0.9 AND params.p2 != '7'", "metrics.m2 DESC"),
         ),
-        ("search, the hundredth page of 100, ms", {
-            let mut page = search("", "attributes.start_time DESC");
-            // As the server gives it with the page before.
-            page["page_token"] = "eyJvZmZzZXQiOiA5OTAwfQ==".into();
-            page
-        }),
+        ("search, the hundredth page of 100, ms", page("eyJvZmZzZXQiOiA5OTAwfQ==", "", "attributes.start_time DESC")),
         ("search, 1,000 newest runs, ms", json!({"experiment_ids": [experiment], "max_results": 1000})),
     ];
+    if options.large {
+        // In the middle every order is furthest from an end.
+        let middle = |filter: &str, order: &str| page("eyJvZmZzZXQiOiA1MDAwMH0=", filter, order);
+        questions.extend([
+            ("search, the middle page by time, ms", middle("", "attributes.start_time DESC")),
+            ("search, the middle page by a metric, ms", middle("", "metrics.m2 DESC")),
+            ("search, the middle page by a parameter, ms", middle("", "params.p3")),
+            ("search, the middle page of most, ms", middle("params.p2 != '7'", "attributes.start_time DESC")),
+            ("search, filtered by a part of a parameter, ms", search("params.p1 LIKE '%7%'", "metrics.m2 DESC")),
+            ("search, filtered by two metrics, ms", search("metrics.m1 > 0.5 AND metrics.m3 < 0.1", "metrics.m2 DESC")),
+        ]);
+    }
     for (what, body) in questions {
         let (before, times) = (peer.cpu_ms(), 5);
         let mut taken: Vec<f64> = vec![];
