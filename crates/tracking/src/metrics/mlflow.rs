@@ -1,5 +1,6 @@
 //! `/api/2.0/mlflow/runs/log-…` and `/api/2.0/mlflow/metrics/…`.
 
+use bytes::Bytes;
 use mcplane_core::{Error, Result};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -9,7 +10,7 @@ use super::types::{LogBatch, Logged, Measured, Metric, Point};
 use super::wire;
 use crate::filter::page::PageToken;
 use crate::mlflow::fields::{Fields, SEE, invalid, missing, number, whole};
-use crate::mlflow::{Answer, Call, Dialect, Unread, reply, reply_empty};
+use crate::mlflow::{Answer, Call, Dialect, Unread, reply, reply_empty, reply_parts};
 use crate::scope::RUNS;
 use crate::tags::Tag;
 
@@ -67,30 +68,30 @@ impl From<Metric> for MetricMessage<String> {
     }
 }
 
-#[derive(Serialize)]
-struct History<'k> {
-    #[serde(skip_serializing_if = "Points::is_empty")]
-    metrics: Points<'k>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_page_token: Option<String>,
-}
+/// Points of a history that are written at a time.
+const PART: usize = 4_096;
 
-/// Points of one metric, which may be very many: each gets the protocol's form only while it is written.
-struct Points<'k> {
-    key: &'k str,
-    points: Vec<Point>,
-}
-
-impl Points<'_> {
-    fn is_empty(&self) -> bool {
-        self.points.is_empty()
-    }
-}
-
-impl Serialize for Points<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.points.iter().map(|point| MetricMessage::new(self.key, *point, None)))
-    }
+/// The text of a history that has points, part by part: there may be millions.
+fn parts(key: String, points: Vec<Point>, next: Option<String>) -> impl Iterator<Item = serde_json::Result<Bytes>> {
+    let count = points.len().div_ceil(PART);
+    (0..count).map(move |part| {
+        let mut text = if part == 0 { br#"{"metrics":["#.to_vec() } else { Vec::new() };
+        for (at, point) in points.iter().enumerate().skip(part * PART).take(PART) {
+            if at > 0 {
+                text.push(b',');
+            }
+            serde_json::to_writer(&mut text, &MetricMessage::new(&*key, *point, None))?;
+        }
+        if part + 1 == count {
+            text.push(b']');
+            if let Some(next) = &next {
+                text.extend_from_slice(br#","next_page_token":"#);
+                serde_json::to_writer(&mut text, next)?;
+            }
+            text.push(b'}');
+        }
+        Ok(text.into())
+    })
 }
 
 /// Points of several runs, thinned out.
@@ -191,8 +192,11 @@ async fn history(Call { door, grant, fields }: Call) -> Answer {
     };
     let offset = PageToken::decode(fields.text("page_token")?)?.offset;
     let (points, more) = door.tracking.metric_history(&grant, run, key, offset as usize, limit).await?;
+    if points.is_empty() {
+        return reply_empty();
+    }
     let next = PageToken { offset: offset.saturating_add(points.len() as u64) };
-    reply(&History { metrics: Points { key, points }, next_page_token: more.then(|| next.encode()) })
+    Ok(reply_parts(parts(key.to_owned(), points, more.then(|| next.encode()))))
 }
 
 /// A range of steps, of which both ends are given or none.
@@ -243,4 +247,31 @@ async fn histories(Call { door, grant, fields }: Call) -> Answer {
     let most = fields.optional_int("max_results")?.unwrap_or(MOST_POINTS as i64).clamp(0, MOST_POINTS as i64);
     let points = door.tracking.metric_histories(&grant, &runs, key, most as usize).await?;
     reply(&Histories { metrics: of_runs(key, points) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parts_are_one_message() {
+        for count in [1, PART - 1, PART, PART + 1, 2 * PART, 2 * PART + 7] {
+            for next in [None, Some("a\"b".to_owned())] {
+                let points = (0..count as i64).map(|n| Point { step: n, timestamp: 2 * n, value: f64::NAN }).collect();
+                let written: Vec<Bytes> = parts("loss".to_owned(), points, next.clone()).map(Result::unwrap).collect();
+                assert_eq!(written.len(), count.div_ceil(PART));
+                let message: Value = serde_json::from_slice(&written.concat()).unwrap();
+                let metrics = message["metrics"].as_array().unwrap();
+                assert_eq!(metrics.len(), count);
+                let last = count as i64 - 1;
+                assert_eq!(
+                    metrics[count - 1],
+                    json!({"key": "loss", "value": "NaN", "timestamp": 2 * last, "step": last})
+                );
+                assert_eq!(message.get("next_page_token").and_then(Value::as_str), next.as_deref());
+            }
+        }
+    }
 }

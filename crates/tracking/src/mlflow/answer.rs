@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
+use futures::stream;
 use mcplane_core::{Error, Result};
 use serde::Serialize;
 use serde_json::json;
@@ -14,6 +16,11 @@ pub(crate) type Answer = Result<Response, Refusal>;
 pub(crate) fn reply<T: Serialize>(value: &T) -> Answer {
     let body = serde_json::to_vec(value).map_err(Error::internal)?;
     Ok(json_response(StatusCode::OK, Body::from(body)))
+}
+
+/// A message that is written while it is sent, part by part.
+pub(crate) fn reply_parts(parts: impl Iterator<Item = serde_json::Result<Bytes>> + Send + 'static) -> Response {
+    json_response(StatusCode::OK, Body::from_stream(stream::iter(parts)))
 }
 
 /// A message without fields.

@@ -15,7 +15,7 @@ use mcplane_core::Authorizer;
 use mcplane_objects::Objects;
 use mcplane_objects::http::Routes;
 
-pub(crate) use answer::{Answer, Refusal, reply, reply_empty};
+pub(crate) use answer::{Answer, Refusal, reply, reply_empty, reply_parts};
 pub(crate) use call::{Admitted, Call, DEFAULT_WORKSPACE, Unread};
 pub(crate) use routes::{Access, Dialect, Inner};
 
