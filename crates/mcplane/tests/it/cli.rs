@@ -18,6 +18,18 @@ fn said(args: &[&str], environment: &[(&str, &str)]) -> String {
     format!("exit {}\n{}{}", output.code, output.stdout, output.stderr)
 }
 
+/// Every attempt of a task pays for what a start relocates, twice: see ADR 0015.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn a_start_relocates_nothing() {
+    use std::io::Read as _;
+
+    // The type in the header of an ELF file: 2 is bound to its address, 3 goes anywhere.
+    let mut header = [0; 18];
+    std::fs::File::open(env!("CARGO_BIN_EXE_mcplane")).unwrap().read_exact(&mut header).unwrap();
+    assert_eq!((&header[..4], &header[16..]), (&b"\x7fELF"[..], &[2, 0][..]));
+}
+
 #[test]
 fn help_teaches() {
     for words in [
