@@ -40,6 +40,8 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = migrations![
     31 "0031_monitors",
     32 "0032_rollouts",
     40 "0040_runs_in_order",
+    41 "0041_runs_by_start",
+    42 "0042_chunks_by_time",
 ];
 
 pub(crate) async fn run(connection: Connection<'_>) -> Result<()> {

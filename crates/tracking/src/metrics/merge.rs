@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::types::Point;
 
-/// Points of one chunk at most. A full chunk of usual points fits a page of the database.
+/// Points of one chunk at most, and of each that is closed: an index is of those. A full chunk of usual points fits a page of
+/// the database.
 pub(super) const FULL: usize = 320;
 
 /// What there is of a run's metric before a write.

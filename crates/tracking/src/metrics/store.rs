@@ -7,7 +7,7 @@ use mcplane_db::{Arg, Batch, Row, Snapshot, Tx};
 use serde::Serialize;
 
 use super::chunk;
-use super::merge::{Change, Known};
+use super::merge::{Change, FULL, Known};
 use super::types::{Metric, Point};
 use crate::runs::store::RunKey;
 
@@ -79,9 +79,11 @@ pub(super) async fn closed(tx: &mut Tx, run: RunKey, wanted: &[Wanted<'_>]) -> R
     }
     let columns = ["open", "from_at", "to_at", "from_step", "to_step"].map(|name| (name, "bigint"));
     let list = tx.dialect().records(2, &[&[("key", "text")], &columns[..]].concat());
+    // In the words of the index by time; `+` keeps SQLite from walking all chunks of the key instead.
     let sql = format!(
-        "SELECT c.key, c.data FROM {list} w JOIN metric_chunks c ON c.run = $1 AND c.key = w.key AND c.no < w.open \
-         AND c.last_at >= w.from_at AND c.first_at <= w.to_at AND c.last_step >= w.from_step AND c.first_step <= w.to_step"
+        "SELECT c.key, c.data FROM {list} w CROSS JOIN metric_chunks c WHERE c.run = $1 AND c.key = w.key \
+         AND c.last_at >= w.from_at AND c.first_at <= w.to_at AND c.points >= {FULL} AND +c.no < w.open \
+         AND c.last_step >= w.from_step AND c.first_step <= w.to_step"
     );
     for row in tx.fetch(sql, vec![run.no.into(), Arg::list(wanted)]).await? {
         let key = row.text(0)?;

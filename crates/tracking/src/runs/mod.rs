@@ -10,6 +10,7 @@ mod names;
 mod order;
 mod promptlab;
 mod search;
+mod seek;
 pub(crate) mod service;
 mod size;
 pub(crate) mod store;

@@ -3,6 +3,8 @@
 //! What is missing comes last in both directions, and a metric that is no number before that. Ties are broken by the start,
 //! latest first, and then by id.
 
+use mcplane_db::Arg;
+
 use super::condition::{Scope, in_experiments, short};
 use super::types::RunStatus;
 use crate::filter::{Comparison, Field, Order};
@@ -108,6 +110,25 @@ impl<'o> Segment<'o> {
         }
     }
 
+    /// Whether values ascend where the segment is read, forwards or backwards.
+    pub(super) fn ascends(&self, backwards: bool) -> bool {
+        self.part.is_none_or(|(_, ascending, _)| ascending) != backwards
+    }
+
+    /// The values of an index in their order.
+    pub(super) fn value(&self, args: &Args) -> String {
+        match self.part {
+            Some((entries, ..)) if !entries.are_metrics() => args.sortable("f.value"),
+            _ => "f.value".to_owned(),
+        }
+    }
+
+    /// What has a value or comes after it.
+    pub(super) fn not_before(&self, args: &mut Args, value: Arg, backwards: bool) -> String {
+        let later = if self.ascends(backwards) { ">=" } else { "<=" };
+        format!("{} {later} {}", self.value(args), args.bind(value))
+    }
+
     /// What tells the segment's runs from those of others.
     pub(super) fn condition(&self, args: &mut Args, scope: &Scope) -> Option<String> {
         let (entries, part) = self.part()?;
@@ -123,10 +144,8 @@ impl<'o> Segment<'o> {
         let mut terms: Vec<(String, bool)> = Vec::new();
         let mut start = "r.started_at";
         if let Some((entries, ascending, Part::Values)) = self.part {
-            if entries.are_metrics() {
-                terms.push(("f.value".to_owned(), ascending));
-            } else {
-                terms.push((args.sortable("f.value"), ascending));
+            terms.push((self.value(args), ascending));
+            if !entries.are_metrics() {
                 start = "f.started_at";
             }
         }

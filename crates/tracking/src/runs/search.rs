@@ -2,7 +2,8 @@
 //!
 //! A search first finds the numbers of the runs of a page, and then the runs. A comparison that few runs satisfy drives it:
 //! an index tells those runs, and nothing else is looked at. Otherwise runs are looked at in their order until the page is
-//! full; the order by a metric, a parameter or a tag is read from its index. What is near the end of an order is read from there.
+//! full; the order by a metric, a parameter or a tag is read from its index. What is near the end of an order is read from there, and
+//! what comes before a page in the middle is passed in the index alone.
 
 use std::collections::HashMap;
 
@@ -11,6 +12,7 @@ use mcplane_db::{Arg, Snapshot};
 
 use super::condition::{Scope, condition, in_experiments, probe};
 use super::order::{Part, Segment, first_by_index, segments};
+use super::seek::{Start, seek};
 use super::types::Run;
 use super::{assemble, size, store};
 use crate::Tracking;
@@ -21,7 +23,7 @@ use crate::tags::check_text;
 
 /// Runs that may drive a search.
 const FEW: usize = 2000;
-/// Runs before a page from which on it pays to count them all first.
+/// Runs before a page from which on it pays to count all, to read from the nearer end, and to pass them in an index.
 const DEEP: u64 = 5000;
 
 /// A search of runs.
@@ -116,12 +118,12 @@ impl Page {
         }
         let mut window = Window { skip: self.skip, limit: wanted, backwards: false };
         let unfiltered = comparisons.is_empty() && scope.few.is_none();
-        let size = match (self.skip >= DEEP, segment.part()) {
-            (true, _) if unfiltered => Some(size::all(view, segment, scope).await?),
-            (true, _) => Some(count(view, segment, scope, comparisons).await?),
-            // That runs lack nothing is seen sooner than that none of them does.
-            (false, Some((_, Part::Missing))) if unfiltered => Some(size::all(view, segment, scope).await?),
-            (false, _) => None,
+        // That runs lack nothing is seen sooner than that none of them does.
+        let missing = matches!(segment.part(), Some((_, Part::Missing)));
+        let size = match unfiltered && (self.skip >= DEEP || missing) {
+            true => Some(size::all(view, segment, scope).await?),
+            // To count those that satisfy a filter takes as long as to pass them.
+            false => None,
         };
         if let Some(size) = size {
             if size <= self.skip {
@@ -130,8 +132,11 @@ impl Page {
             }
             window = window.within(size);
         }
-
-        let found = read(view, segment, scope, comparisons, window).await?;
+        let mut start = None;
+        if unfiltered && window.skip >= DEEP {
+            start = seek(view, segment, scope, window.skip, window.backwards).await?;
+        }
+        let found = read(view, segment, scope, comparisons, window, start).await?;
         if self.skip > 0 {
             // What the segment has is no longer to be skipped in the next.
             let passed = match (size, found.is_empty()) {
@@ -169,11 +174,16 @@ async fn read(
     segment: &Segment<'_>,
     scope: &Scope,
     comparisons: &[Comparison],
-    window: Window,
+    mut window: Window,
+    start: Option<Start>,
 ) -> Result<Vec<i64>> {
     let mut args = Args::new(view.dialect());
     let from = segment.from(&mut args);
-    let rows = rows(&mut args, segment, scope, comparisons)?;
+    let mut rows = rows(&mut args, segment, scope, comparisons)?;
+    if let Some(Start { value, before }) = start {
+        window.skip = window.skip.saturating_sub(before);
+        rows = format!("{rows} AND {}", segment.not_before(&mut args, value, window.backwards));
+    }
     let order = segment.order(&args, window.backwards);
     let [limit, offset] = [window.limit, window.skip].map(|n| args.bind(n.min(i64::MAX as u64).cast_signed()));
     let sql = format!("SELECT r.no FROM {from} WHERE {rows} ORDER BY {order} LIMIT {limit} OFFSET {offset}");
