@@ -100,6 +100,9 @@ const SQLITE_READERS: u32 = 4;
 /// system keeps them too, and gives them up when others need memory; a miss costs a copy from there.
 const WRITER_CACHE: &str = "-4000";
 const READER_CACHE: &str = "-1000";
+/// Pages of 4 KiB that a group of writes may change before they go to the log ahead of its commit, to be written again when the
+/// group changes them again. The cache is as small as before after the commit.
+const WRITER_SPILL: &str = "8192";
 const POSTGRES_READERS: u32 = 8;
 /// How long [`Db::close`] waits for readers.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -254,7 +257,8 @@ fn sqlite_options(path: &Path) -> SqliteConnectOptions {
 
 fn open_sqlite(path: &Path) -> (Pool, WriteConnection) {
     let options = sqlite_options(path);
-    let writer = WriteConnection::sqlite(options.clone().pragma("cache_size", WRITER_CACHE));
+    let writer = options.clone().pragma("cache_size", WRITER_CACHE).pragma("cache_spill", WRITER_SPILL);
+    let writer = WriteConnection::sqlite(writer);
     let readers = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(Duration::from_secs(10))

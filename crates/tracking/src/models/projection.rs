@@ -84,33 +84,41 @@ pub(super) fn version_object(model: &RegisteredModel, version: &ModelVersion) ->
 
 /// Shows a model and some of its versions as they are now.
 pub(super) async fn show(tx: &mut Tx, namespace: &str, model: &str, versions: &[i64]) -> Result<RegisteredModel> {
-    let model = store::find(tx, namespace, model).await?;
-    if let Some((revision, text)) = show_row(tx, MODELS, namespace, &model.shown, &model_object(&model)).await? {
-        let sql = "UPDATE registered_models SET revision = $2, object = $3 WHERE no = $1";
-        tx.execute(sql, vec![model.no.into(), revision.into(), text.into()]).await?;
+    let mut model = store::find(tx, namespace, model).await?;
+    if tell_model(tx, &mut model).await? {
+        store::update(tx, &model).await?;
     }
     if versions.is_empty() {
         return Ok(model);
     }
     for mut version in version_store::some(tx, model.no, versions).await? {
         version.take_aliases(&model);
-        let object = version_object(&model, &version);
-        if let Some((revision, text)) = show_row(tx, VERSIONS, namespace, &version.shown, &object).await? {
-            let sql = "UPDATE model_versions SET revision = $3, object = $4 WHERE model = $1 AND version = $2";
-            tx.execute(sql, vec![model.no.into(), version.number.into(), revision.into(), text.into()]).await?;
+        if tell_version(tx, &model, &mut version).await? {
+            version_store::set_shown(tx, &version).await?;
         }
     }
     Ok(model)
 }
 
-async fn show_row(
-    tx: &mut Tx,
-    resource: &str,
-    namespace: &str,
-    shown: &Shown,
-    object: &Value,
-) -> Result<Option<Change>> {
-    publish(tx, &key(resource, namespace, shown), (shown.revision, &shown.text), object).await
+/// Tells of a model as it is now, if it is not as it was shown. Its row is to be written after that.
+pub(super) async fn tell_model(tx: &mut Tx, model: &mut RegisteredModel) -> Result<bool> {
+    let object = model_object(model);
+    tell(tx, MODELS, &model.namespace, &mut model.shown, &object).await
+}
+
+/// Tells of a version as it is now, if it is not as it was shown. Its row is to be written after that.
+pub(super) async fn tell_version(tx: &mut Tx, model: &RegisteredModel, version: &mut ModelVersion) -> Result<bool> {
+    let object = version_object(model, version);
+    tell(tx, VERSIONS, &model.namespace, &mut version.shown, &object).await
+}
+
+async fn tell(tx: &mut Tx, resource: &str, namespace: &str, shown: &mut Shown, object: &Value) -> Result<bool> {
+    let key = key(resource, namespace, shown);
+    let Some((revision, text)) = publish(tx, &key, (shown.revision, &shown.text), object).await? else {
+        return Ok(false);
+    };
+    (shown.revision, shown.text) = (revision, text);
+    Ok(true)
 }
 
 fn key(resource: &str, namespace: &str, shown: &Shown) -> Key {

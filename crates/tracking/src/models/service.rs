@@ -252,9 +252,8 @@ async fn rename(tx: &mut Tx, mut model: RegisteredModel, new: &str) -> Result<()
     let moves = object_name != model.shown.name;
     if moves {
         projection::hide(tx, &model, &versions).await?;
-        tx.execute("UPDATE registered_models SET object = '' WHERE no = $1", vec![model.no.into()]).await?;
+        model.shown = Shown { name: object_name, ..Shown::default() };
     }
-    model.shown.name = object_name;
     new.clone_into(&mut model.name);
     model.updated_at = tx.now();
     store::update(tx, &model).await?;

@@ -1,6 +1,7 @@
 //! The tables `registered_models`, `registered_model_tags` and `registered_model_aliases`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use mcplane_core::{Error, Result};
 use mcplane_db::{Arg, Dialect, Row, Snapshot, Tx};
@@ -24,7 +25,7 @@ pub(super) fn read(row: &Row) -> Result<RegisteredModel> {
         created_at: row.int(5)?,
         updated_at: row.int(6)?,
         last_version: row.int(7)?,
-        shown: Shown { name: row.text(8)?.to_owned(), revision: row.int(9)?, text: row.text(10)?.to_owned() },
+        shown: Shown { name: row.text(8)?.to_owned(), revision: row.int(9)?, text: row.text(10)?.into() },
         tags: vec![],
         aliases: vec![],
         latest: vec![],
@@ -119,7 +120,7 @@ pub(super) async fn insert(tx: &mut Tx, model: &RegisteredModel) -> Result<i64> 
 
 /// A text that may be absent, as an argument.
 pub(super) fn optional(text: Option<&str>) -> Arg {
-    Arg::OptionalText(text.map(std::sync::Arc::from))
+    Arg::OptionalText(text.map(Arc::from))
 }
 
 /// A name for the object of `model` that no other model of the namespace has.
@@ -135,17 +136,19 @@ pub(super) async fn free_object_name(tx: &mut Tx, namespace: &str, model: &str, 
     free.cloned().ok_or_else(|| Error::internal("all names of an object are taken"))
 }
 
-/// Changes a model itself: its name, its object's name, its description, its last version and when it changed.
+/// Changes a model itself: its name, what it is shown as, its description, its last version and when it changed.
 pub(super) async fn update(tx: &mut Tx, model: &RegisteredModel) -> Result<()> {
-    let sql = "UPDATE registered_models SET name = $2, object_name = $3, description = $4, last_version = $5, updated_at = $6 \
-               WHERE no = $1";
+    let sql = "UPDATE registered_models SET name = $2, description = $3, last_version = $4, updated_at = $5, \
+               object_name = $6, revision = $7, object = $8 WHERE no = $1";
     let args = vec![
         model.no.into(),
         model.name.as_str().into(),
-        model.shown.name.as_str().into(),
         optional(model.description.as_deref()),
         model.last_version.into(),
         model.updated_at.into(),
+        model.shown.name.as_str().into(),
+        model.shown.revision.into(),
+        Arg::Shared(Arc::clone(&model.shown.text)),
     ];
     tx.execute(sql, args).await.map(drop)
 }

@@ -1,6 +1,7 @@
 //! What a registered model is, and a version of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use mcplane_core::{Error, Result};
 use serde::{Deserialize, Serialize, Serializer};
@@ -85,7 +86,7 @@ pub(super) struct Shown {
     pub(super) name: String,
     pub(super) revision: i64,
     /// Empty for what was not shown yet.
-    pub(super) text: String,
+    pub(super) text: Arc<str>,
 }
 
 /// A registered model.

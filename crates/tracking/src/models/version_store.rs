@@ -1,6 +1,7 @@
 //! The tables `model_versions` and `model_version_tags`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use mcplane_core::{Error, Result};
 use mcplane_db::{Arg, Row, Tx};
@@ -37,7 +38,7 @@ pub(super) fn read(row: &Row) -> Result<ModelVersion> {
         run_link: own(15)?,
         model_id: own(16)?,
         created_by: own(17)?,
-        shown: Shown { name: own(18)?, revision: row.int(19)?, text: own(20)? },
+        shown: Shown { name: own(18)?, revision: row.int(19)?, text: row.text(20)?.into() },
         digest: own(21)?,
         size: row.int(22)?,
         record: Record::read(row.text(23)?)?,
@@ -168,7 +169,7 @@ pub(super) async fn insert(tx: &mut Tx, namespace: &str, version: &ModelVersion)
     let sql = "INSERT INTO model_versions (model, version, major, minor, patch, pre, namespace, uid, description, created_at, \
                updated_at, stage, source, location, run_id, run_link, model_id, created_by, object_name, digest, size, record, \
                deleted, revision, object) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0, 0, '')";
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, 0, $23, $24)";
     let [major, minor, patch] = version.semantic.numbers();
     let args = vec![
         version.model_no.into(),
@@ -193,6 +194,8 @@ pub(super) async fn insert(tx: &mut Tx, namespace: &str, version: &ModelVersion)
         version.digest.as_str().into(),
         version.size.into(),
         version.record.to_text()?.into(),
+        version.shown.revision.into(),
+        Arg::Shared(Arc::clone(&version.shown.text)),
     ];
     tx.execute(sql, args).await?;
     put_tags(tx, version, &version.tags).await
@@ -209,6 +212,14 @@ pub(super) async fn update(tx: &mut Tx, version: &ModelVersion) -> Result<()> {
         (version.stage as i64).into(),
         version.updated_at.into(),
     ];
+    tx.execute(sql, args).await.map(drop)
+}
+
+/// Keeps what a version was last shown as.
+pub(super) async fn set_shown(tx: &mut Tx, version: &ModelVersion) -> Result<()> {
+    let sql = "UPDATE model_versions SET revision = $3, object = $4 WHERE model = $1 AND version = $2";
+    let Shown { revision, text, .. } = &version.shown;
+    let args = vec![version.model_no.into(), version.number.into(), (*revision).into(), Arg::Shared(Arc::clone(text))];
     tx.execute(sql, args).await.map(drop)
 }
 

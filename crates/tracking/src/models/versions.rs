@@ -313,9 +313,10 @@ pub(super) async fn insert(
 ) -> Result<ModelVersion> {
     model.last_version += 1;
     model.updated_at = tx.now();
+    projection::tell_model(tx, &mut model).await?;
     store::update(tx, &model).await?;
     let name = version_store::object_name(&model.shown.name, &semantic);
-    let version = ModelVersion {
+    let mut version = ModelVersion {
         model_no: model.no,
         shown: Shown { name, ..Shown::default() },
         model: model.name.clone(),
@@ -338,8 +339,8 @@ pub(super) async fn insert(
         tags: last_of_each(new.tags),
         aliases: vec![],
     };
+    projection::tell_version(tx, &model, &mut version).await?;
     version_store::insert(tx, &model.namespace, &version).await?;
-    projection::show(tx, &model.namespace, &model.name, &[version.number]).await?;
     told::version_created(tx, &model.namespace, &version).await?;
     Ok(version)
 }
