@@ -129,3 +129,12 @@ pub(crate) async fn the_log_is_copied_while_the_writer_lives(store: Store) {
     }
     db.close().await;
 }
+
+/// `.cargo/config.toml` sets it; a cache that all share would starve a connection whose pages others took.
+pub(crate) async fn connections_have_caches_of_their_own(store: Store) {
+    let StoreUrl::Sqlite(_) = &store.url else { return };
+    let rows = store.open().await.fetch("PRAGMA compile_options", vec![]).await.unwrap();
+    let options: Vec<&str> = rows.iter().map(|row| row.text(0).unwrap()).collect();
+    assert!(options.contains(&"ENABLE_JSON1") || options.iter().any(|option| option.starts_with("THREADSAFE")));
+    assert!(!options.contains(&"ENABLE_MEMORY_MANAGEMENT"), "{options:?}");
+}

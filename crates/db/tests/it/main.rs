@@ -62,6 +62,7 @@ const CASES: &[(&str, Case<Store>)] = mcplane_testkit::cases![
         readers_cannot_write,
         nothing_shows_a_secret,
         the_log_is_copied_while_the_writer_lives,
+        connections_have_caches_of_their_own,
     },
 ];
 

@@ -23,8 +23,10 @@ use crate::tags::check_text;
 
 /// Runs that may drive a search.
 const FEW: usize = 2000;
-/// Runs before a page from which on it pays to count all, to read from the nearer end, and to pass them in an index.
+/// Runs before a page from which on it pays to count them all first.
 const DEEP: u64 = 5000;
+/// Runs to skip from which on it pays to pass them in an index first.
+const FAR: u64 = 1000;
 
 /// A search of runs.
 #[derive(Debug, Clone, Default)]
@@ -132,10 +134,10 @@ impl Page {
             }
             window = window.within(size);
         }
-        let mut start = None;
-        if unfiltered && window.skip >= DEEP {
-            start = seek(view, segment, scope, window.skip, window.backwards).await?;
-        }
+        let start = match unfiltered && window.skip >= FAR {
+            true => seek(view, segment, scope, window.skip, window.backwards).await?,
+            false => None,
+        };
         let found = read(view, segment, scope, comparisons, window, start).await?;
         if self.skip > 0 {
             // What the segment has is no longer to be skipped in the next.
