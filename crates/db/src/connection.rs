@@ -1,18 +1,19 @@
 //! The writer's own connection: one, opened anew whenever its state is in doubt.
 
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mcplane_core::{Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::checkpoint::Checkpoints;
 use crate::error::from_sqlx;
+use crate::migrate;
 use crate::sql::{Arg, Connection, Dialect, Row};
+use crate::sqlite::{self, SqliteWriter};
 
 /// How long a server may take to answer one statement. A host that vanished never answers, and everybody waits behind
 /// the writer. SQLite needs no such limit: what it waits for is this machine's disk.
@@ -32,18 +33,18 @@ pub(crate) struct WriteConnection {
 }
 
 enum Target {
-    Sqlite(Box<SqliteConnectOptions>),
+    Sqlite(PathBuf),
     Postgres(Box<PgConnectOptions>),
 }
 
 enum Open {
-    Sqlite(SqliteConnection),
+    Sqlite(SqliteWriter),
     Postgres(PgConnection),
 }
 
 impl WriteConnection {
-    pub(crate) fn sqlite(options: SqliteConnectOptions) -> Self {
-        Self { target: Target::Sqlite(Box::new(options)), open: None }
+    pub(crate) fn sqlite(path: &Path) -> Self {
+        Self { target: Target::Sqlite(path.to_owned()), open: None }
     }
 
     pub(crate) fn postgres(options: PgConnectOptions) -> Self {
@@ -53,7 +54,7 @@ impl WriteConnection {
     /// What copies SQLite's log beside this connection.
     pub(crate) fn checkpoints(&self) -> Option<Checkpoints> {
         match &self.target {
-            Target::Sqlite(options) => Some(Checkpoints::start((**options).clone().create_if_missing(false))),
+            Target::Sqlite(path) => Some(Checkpoints::start(sqlite::options(path))),
             Target::Postgres(_) => None,
         }
     }
@@ -65,11 +66,11 @@ impl WriteConnection {
         }
     }
 
-    /// The connection, made if there is none. Only for use outside a transaction.
-    pub(crate) async fn connect(&mut self) -> Result<Connection<'_>> {
+    /// Makes the connection if there is none. Only for use outside a transaction.
+    pub(crate) async fn connect(&mut self) -> Result<()> {
         if self.open.is_none() {
             self.open = Some(match &self.target {
-                Target::Sqlite(options) => Open::Sqlite(options.connect().await.map_err(from_sqlx)?),
+                Target::Sqlite(path) => Open::Sqlite(SqliteWriter::open(path)?),
                 Target::Postgres(options) => {
                     let connect = async {
                         let mut connection = options.connect().await?;
@@ -81,50 +82,63 @@ impl WriteConnection {
                 }
             });
         }
-        self.current()
+        Ok(())
     }
 
-    /// The connection that a transaction began on: a new one in its place would be outside that transaction.
-    fn current(&mut self) -> Result<Connection<'_>> {
-        match &mut self.open {
-            Some(Open::Sqlite(connection)) => Ok(Connection::Sqlite(connection)),
-            Some(Open::Postgres(connection)) => Ok(Connection::Postgres(connection)),
-            None => Err(Error::Unavailable { message: "the database connection is lost".to_owned(), source: None }),
+    /// Brings the schema to its newest version.
+    pub(crate) async fn migrate(&mut self) -> Result<()> {
+        match (&self.target, &mut self.open) {
+            // Beside the writer's connection, so that it is not the last, which would copy the log.
+            (Target::Sqlite(path), _) => {
+                let mut connection = sqlite::options(path).connect().await.map_err(from_sqlx)?;
+                migrate::run(Connection::Sqlite(&mut connection)).await?;
+                connection.close().await.map_err(from_sqlx)
+            }
+            (_, Some(Open::Postgres(connection))) => migrate::run(Connection::Postgres(connection)).await,
+            _ => Err(lost()),
         }
     }
 
+    /// The connection that a transaction began on: a new one in its place would be outside that transaction.
+    fn current(&mut self) -> Result<&mut Open> {
+        self.open.as_mut().ok_or_else(lost)
+    }
+
     pub(crate) async fn fetch(&mut self, sql: impl Into<Cow<'static, str>>, args: Vec<Arg>) -> Result<Vec<Row>> {
-        let answer = match self.current()? {
-            mut connection @ Connection::Sqlite(_) => Ok(connection.fetch(sql, args).await),
-            mut connection @ Connection::Postgres(_) => timeout(PATIENCE, connection.fetch(sql, args)).await,
-        };
-        self.settle(answer)
+        match self.current()? {
+            Open::Sqlite(connection) => connection.fetch(&sql.into(), &args),
+            Open::Postgres(connection) => {
+                let answer = timeout(PATIENCE, Connection::Postgres(connection).fetch(sql, args)).await;
+                answer.unwrap_or_else(|_| self.give_up())
+            }
+        }
     }
 
     pub(crate) async fn execute(&mut self, sql: impl Into<Cow<'static, str>>, args: Vec<Arg>) -> Result<u64> {
-        let answer = match self.current()? {
-            mut connection @ Connection::Sqlite(_) => Ok(connection.execute(sql, args).await),
-            mut connection @ Connection::Postgres(_) => timeout(PATIENCE, connection.execute(sql, args)).await,
-        };
-        self.settle(answer)
-    }
-
-    /// Runs statements without arguments or result, such as those that steer a transaction, in one round trip.
-    pub(crate) async fn control(&mut self, sql: &'static str) -> Result<()> {
-        let answer = match self.current()? {
-            Connection::Sqlite(connection) => Ok(connection.execute(sqlx::query(sql)).await.map(drop)),
-            Connection::Postgres(connection) => {
-                timeout(PATIENCE, connection.execute(sqlx::raw_sql(sql))).await.map(|done| done.map(drop))
+        match self.current()? {
+            Open::Sqlite(connection) => connection.execute(&sql.into(), &args),
+            Open::Postgres(connection) => {
+                let answer = timeout(PATIENCE, Connection::Postgres(connection).execute(sql, args)).await;
+                answer.unwrap_or_else(|_| self.give_up())
             }
-        };
-        self.settle(answer.map(|done| done.map_err(from_sqlx)))
+        }
     }
 
-    fn settle<T>(&mut self, answer: Result<Result<T>, Elapsed>) -> Result<T> {
-        answer.unwrap_or_else(|_| {
-            self.discard();
-            Err(silent())
-        })
+    /// Runs statements without arguments or result, such as those that steer a transaction, in one round trip. `; ` stands
+    /// between them.
+    pub(crate) async fn control(&mut self, sql: &'static str) -> Result<()> {
+        match self.current()? {
+            Open::Sqlite(connection) => connection.control(sql),
+            Open::Postgres(connection) => {
+                let answer = timeout(PATIENCE, connection.execute(sqlx::raw_sql(sql))).await;
+                answer.map_or_else(|_| self.give_up(), |done| done.map(drop).map_err(from_sqlx))
+            }
+        }
+    }
+
+    fn give_up<T>(&mut self) -> Result<T> {
+        self.discard();
+        Err(silent())
     }
 
     /// Forgets a connection in an unknown state; its transaction, if any, is rolled back by the database.
@@ -134,13 +148,17 @@ impl WriteConnection {
 
     pub(crate) async fn close(mut self) -> Result<()> {
         match self.open.take() {
-            Some(Open::Sqlite(connection)) => connection.close().await.map_err(from_sqlx),
+            Some(Open::Sqlite(connection)) => connection.close(),
             Some(Open::Postgres(connection)) => {
                 timeout(CONNECT_PATIENCE, connection.close()).await.map_err(|_| silent())?.map_err(from_sqlx)
             }
             None => Ok(()),
         }
     }
+}
+
+fn lost() -> Error {
+    Error::Unavailable { message: "the database connection is lost".to_owned(), source: None }
 }
 
 fn silent() -> Error {

@@ -3,6 +3,12 @@
 use mcplane_core::Error;
 use sqlx::sqlite::SqliteError;
 
+/// As [`from_sqlx`] of a connection that has no pool and no thread.
+pub(crate) fn from_rusqlite(error: rusqlite::Error) -> Error {
+    let away = error.sqlite_error().is_some_and(|error| is_transient_sqlite(error.extended_code));
+    reported(away, error)
+}
+
 /// A lost or refused connection may heal, as may a locked file or a full disk, so callers may retry; all else is a fault
 /// of the server.
 pub(crate) fn from_sqlx(error: sqlx::Error) -> Error {
@@ -12,13 +18,17 @@ pub(crate) fn from_sqlx(error: sqlx::Error) -> Error {
         sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
         sqlx::Error::Database(database) => database.code().is_some_and(|code| {
             if database.try_downcast_ref::<SqliteError>().is_some() {
-                is_transient_sqlite(&code)
+                code.parse().is_ok_and(is_transient_sqlite)
             } else {
                 is_transient_postgres(&code)
             }
         }),
         _ => false,
     };
+    reported(away, error)
+}
+
+fn reported(away: bool, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     if away {
         Error::Unavailable {
             message: "the database is not available; try again".to_owned(),
@@ -30,8 +40,8 @@ pub(crate) fn from_sqlx(error: sqlx::Error) -> Error {
 }
 
 /// The low byte is the primary code: 5 busy, 6 locked, 7 out of memory, 10 input/output error, 13 full, 14 can't open.
-fn is_transient_sqlite(code: &str) -> bool {
-    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14))
+const fn is_transient_sqlite(code: i32) -> bool {
+    matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14)
 }
 
 /// Class 08 is "connection exception", 40 "rollback", 53 "insufficient resources", 57P "operator intervention"; 25006 is
@@ -46,8 +56,7 @@ mod tests {
 
     #[test]
     fn codes_tell_what_may_heal() {
-        for (code, transient) in [("5", true), ("13", true), ("522", true), ("1", false), ("2067", false), ("x", false)]
-        {
+        for (code, transient) in [(5, true), (13, true), (522, true), (1, false), (2067, false)] {
             assert_eq!(is_transient_sqlite(code), transient, "{code}");
         }
         for (code, transient) in [("08006", true), ("57P01", true), ("40001", true), ("57014", false), ("23505", false)]

@@ -11,6 +11,7 @@ mod history;
 mod migrate;
 mod open;
 mod sql;
+mod sqlite;
 mod subscription;
 mod tx;
 mod writer;

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use mcplane_core::{Clock, Error, Result};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{ConnectOptions as _, Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 use crate::connection::WriteConnection;
 use crate::error::from_sqlx;
 use crate::feed::Feed;
-use crate::migrate;
 use crate::sql::{Arg, Connection, Dialect, Row};
+use crate::sqlite;
 use crate::writer::Writer;
 
 /// Where the database is: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
@@ -96,20 +96,9 @@ impl fmt::Debug for Db {
 }
 
 const SQLITE_READERS: u32 = 4;
-/// Kibibytes of pages, negative as SQLite wants them, that a connection keeps for good once it has seen them. The operating
-/// system keeps them too, and gives them up when others need memory; a miss costs a copy from there.
-const WRITER_CACHE: &str = "-4000";
-const READER_CACHE: &str = "-1000";
-/// Pages of 4 KiB that a group of writes may change before they go to the log ahead of its commit, to be written again when the
-/// group changes them again. The cache is as small as before after the commit.
-const WRITER_SPILL: &str = "8192";
 const POSTGRES_READERS: u32 = 8;
 /// How long [`Db::close`] waits for readers.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
-/// Pages of write-ahead log (64 MiB) after which a commit copies what has not been copied beside it, so that the log can
-/// begin anew.
-const CHECKPOINT_PAGES: &str = "16000";
-
 impl Db {
     /// Opens the database, creates or migrates its schema and starts its writer.
     ///
@@ -120,7 +109,8 @@ impl Db {
             StoreUrl::Sqlite(path) => open_sqlite(path),
             StoreUrl::Postgres(url) => open_postgres(url)?,
         };
-        migrate::run(connection.connect().await.map_err(|error| cannot_open(url, error))?).await?;
+        connection.connect().await.map_err(|error| cannot_open(url, error))?;
+        connection.migrate().await?;
         let feed = Arc::new(Feed::default());
         let writer = Writer::start(connection, Arc::clone(&feed), Arc::clone(&clock)).await?;
         Ok(Self { readers, writer, feed, clock })
@@ -241,31 +231,14 @@ impl Snapshot {
     }
 }
 
-fn sqlite_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // FULL syncs the log at each commit; NORMAL would acknowledge writes that a power cut loses.
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(10))
-        .statement_cache_capacity(200)
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-        .pragma("journal_size_limit", "67108864")
-        .disable_statement_logging()
-}
-
 fn open_sqlite(path: &Path) -> (Pool, WriteConnection) {
-    let options = sqlite_options(path);
-    let writer = options.clone().pragma("cache_size", WRITER_CACHE).pragma("cache_spill", WRITER_SPILL);
-    let writer = WriteConnection::sqlite(writer);
     let readers = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(Duration::from_secs(10))
         // A file does not go away as a server does.
         .test_before_acquire(false)
-        .connect_lazy_with(options.create_if_missing(false).read_only(true).pragma("cache_size", READER_CACHE));
-    (Pool::Sqlite(readers), writer)
+        .connect_lazy_with(sqlite::reader(path));
+    (Pool::Sqlite(readers), WriteConnection::sqlite(path))
 }
 
 fn open_postgres(url: &str) -> Result<(Pool, WriteConnection)> {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
-use mcplane_core::Result;
+use mcplane_core::{Error, Result};
+use rusqlite::types::Value;
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments as _, AssertSqlSafe, Row as _};
+use sqlx::{Arguments as _, AssertSqlSafe, Postgres, Row as _, Sqlite};
 
 use crate::error::from_sqlx;
 
@@ -160,6 +161,8 @@ pub struct Row(Repr);
 
 enum Repr {
     Sqlite(SqliteRow),
+    /// Of the writer.
+    Kept(Box<[Value]>),
     Postgres(PgRow),
 }
 
@@ -171,58 +174,75 @@ impl std::fmt::Debug for Row {
 }
 
 impl Row {
+    pub(crate) fn kept(values: Box<[Value]>) -> Self {
+        Self(Repr::Kept(values))
+    }
+
+    fn get<'r, T>(&'r self, column: usize, of_kept: impl FnOnce(&'r Value) -> Option<T>) -> Result<T>
+    where
+        T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite> + sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
+    {
+        match &self.0 {
+            Repr::Sqlite(row) => row.try_get(column).map_err(from_sqlx),
+            Repr::Postgres(row) => row.try_get(column).map_err(from_sqlx),
+            Repr::Kept(values) => {
+                let value =
+                    values.get(column).ok_or_else(|| Error::internal(format!("a row without column {column}")))?;
+                let kind = value.data_type();
+                of_kept(value).ok_or_else(|| Error::internal(format!("column {column} is of another type: {kind}")))
+            }
+        }
+    }
+
     /// A number that is never null.
     pub fn int(&self, column: usize) -> Result<i64> {
-        match &self.0 {
-            Repr::Sqlite(row) => row.try_get(column),
-            Repr::Postgres(row) => row.try_get(column),
-        }
-        .map_err(from_sqlx)
+        self.get(column, |value| match value {
+            Value::Integer(number) => Some(*number),
+            _ => None,
+        })
     }
 
     /// A number that may be null.
     pub fn optional_int(&self, column: usize) -> Result<Option<i64>> {
-        match &self.0 {
-            Repr::Sqlite(row) => row.try_get(column),
-            Repr::Postgres(row) => row.try_get(column),
-        }
-        .map_err(from_sqlx)
+        self.get(column, |value| match value {
+            Value::Integer(number) => Some(Some(*number)),
+            Value::Null => Some(None),
+            _ => None,
+        })
     }
 
     /// A floating-point number that is never null.
     pub fn float(&self, column: usize) -> Result<f64> {
-        match &self.0 {
-            Repr::Sqlite(row) => row.try_get(column),
-            Repr::Postgres(row) => row.try_get(column),
-        }
-        .map_err(from_sqlx)
+        self.get(column, |value| match value {
+            Value::Real(number) => Some(*number),
+            _ => None,
+        })
     }
 
     /// A text that is never null.
     pub fn text(&self, column: usize) -> Result<&str> {
-        match &self.0 {
-            Repr::Sqlite(row) => row.try_get(column),
-            Repr::Postgres(row) => row.try_get(column),
-        }
-        .map_err(from_sqlx)
+        self.get(column, |value| match value {
+            Value::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
     }
 
     /// A text that may be null.
     pub fn optional_text(&self, column: usize) -> Result<Option<&str>> {
-        match &self.0 {
-            Repr::Sqlite(row) => row.try_get(column),
-            Repr::Postgres(row) => row.try_get(column),
-        }
-        .map_err(from_sqlx)
+        self.get(column, |value| match value {
+            Value::Text(text) => Some(Some(text.as_str())),
+            Value::Null => Some(None),
+            _ => None,
+        })
     }
 
-    /// Bytes that are never null.
+    /// Bytes that are never null; SQLite's empty text is none.
     pub fn bytes(&self, column: usize) -> Result<&[u8]> {
-        match &self.0 {
-            Repr::Sqlite(row) => row.try_get(column),
-            Repr::Postgres(row) => row.try_get(column),
-        }
-        .map_err(from_sqlx)
+        self.get(column, |value| match value {
+            Value::Blob(bytes) => Some(bytes.as_slice()),
+            Value::Text(text) => Some(text.as_bytes()),
+            _ => None,
+        })
     }
 }
 
@@ -300,7 +320,7 @@ fn sqlite_arguments(args: Vec<Arg>) -> Result<SqliteArguments> {
             Arg::Bytes(bytes) => bound.add(bytes),
             Arg::OptionalText(text) => bound.add(text),
         }
-        .map_err(mcplane_core::Error::internal)?;
+        .map_err(Error::internal)?;
     }
     Ok(bound)
 }
@@ -317,7 +337,7 @@ fn postgres_arguments(args: Vec<Arg>) -> Result<PgArguments> {
             Arg::Bytes(bytes) => bound.add(bytes),
             Arg::OptionalText(text) => bound.add(text.as_deref()),
         }
-        .map_err(mcplane_core::Error::internal)?;
+        .map_err(Error::internal)?;
     }
     Ok(bound)
 }

@@ -34,8 +34,6 @@ pub struct Tx {
     savepoint: bool,
     /// A statement of the current unit failed, or was abandoned half-way.
     failed: bool,
-    /// The head row as it was read with the beginning of the transaction.
-    begun_at: Option<Row>,
     head: Option<Head>,
     changes: Vec<Change>,
     bytes: usize,
@@ -132,17 +130,13 @@ impl Tx {
         if self.head.is_some() {
             return Ok(());
         }
-        let row = match self.begun_at.take() {
-            Some(row) => Some(row),
-            None => {
-                let sql = match self.dialect() {
-                    Dialect::Sqlite => "SELECT revision, audit_sequence, audit_hash FROM head",
-                    Dialect::Postgres => "SELECT revision, audit_sequence, audit_hash FROM head FOR UPDATE",
-                };
-                self.fetch(sql, vec![]).await?.into_iter().next()
-            }
+        let sql = match self.dialect() {
+            // Whoever writes has the whole file.
+            Dialect::Sqlite => "SELECT revision, audit_sequence, audit_hash FROM head",
+            Dialect::Postgres => "SELECT revision, audit_sequence, audit_hash FROM head FOR UPDATE",
         };
-        let row = row.ok_or_else(|| Error::internal("the head row is missing"))?;
+        let rows = self.fetch(sql, vec![]).await?;
+        let row = rows.first().ok_or_else(|| Error::internal("the head row is missing"))?;
         let head = Head { revision: row.int(0)?, audit_sequence: row.int(1)?, audit_hash: row.text(2)?.into() };
         self.catch_up(head.revision).await?;
         self.head = Some(head);
@@ -219,7 +213,6 @@ impl Tx {
             used: false,
             savepoint: false,
             failed: false,
-            begun_at: None,
             head: None,
             changes: Vec::new(),
             bytes: 0,
@@ -256,16 +249,11 @@ impl Tx {
     async fn begin_transaction(&mut self) -> Result<()> {
         self.savepoint = false;
         self.head = None;
-        self.begun_at = None;
-        match self.dialect() {
-            // Here the lock is taken by beginning, and a hop to SQLite's thread is saved by asking at once.
-            Dialect::Sqlite => {
-                let sql = "BEGIN IMMEDIATE; SELECT revision, audit_sequence, audit_hash FROM head";
-                self.begun_at = self.connection.fetch(sql, vec![]).await?.into_iter().next();
-                Ok(())
-            }
-            Dialect::Postgres => self.connection.control("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await,
-        }
+        let sql = match self.dialect() {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+        };
+        self.connection.control(sql).await
     }
 
     /// Runs a unit so that its failure, or panic, undoes it alone. The outer error means that the group is lost.
@@ -315,20 +303,12 @@ impl Tx {
 
     /// Makes everything durable, and then public.
     pub(crate) async fn commit(&mut self) -> Result<()> {
-        let mut batch = self.gathered().await?;
+        let batch = self.gathered().await?;
         if let Some(head) = &self.head {
             self.feed.promise(head.revision);
         }
-        match self.dialect() {
-            Dialect::Sqlite => {
-                batch.commit();
-                self.execute_batch(batch).await?;
-            }
-            Dialect::Postgres => {
-                self.execute_batch(batch).await?;
-                self.connection.control("COMMIT").await?;
-            }
-        }
+        self.execute_batch(batch).await?;
+        self.connection.control("COMMIT").await?;
         self.feed.publish(std::mem::take(&mut self.changes));
         Ok(())
     }

@@ -1,10 +1,12 @@
-//! Group commit. One task owns the writing connection; whatever waits for it becomes one transaction.
+//! Group commit. One task owns the writing connection; whatever waits for it becomes one transaction. SQLite's has a thread of
+//! its own, on which its statements and syncs run.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use mcplane_core::{Clock, Error, Result};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
@@ -12,6 +14,7 @@ use crate::checkpoint::Checkpoints;
 use crate::connection::WriteConnection;
 use crate::feed::Feed;
 use crate::open::Db;
+use crate::sql::Dialect;
 use crate::tx::{Tx, Unit};
 
 /// Units of one transaction at most, so that no waiter waits for an endless group.
@@ -39,15 +42,24 @@ struct Job {
 }
 
 impl Writer {
+    /// `connection` is made already.
     pub(crate) async fn start(mut connection: WriteConnection, feed: Arc<Feed>, clock: Arc<dyn Clock>) -> Result<Self> {
         let sql = "SELECT revision, compacted FROM head";
-        let rows = connection.connect().await?.fetch(sql, vec![]).await?;
+        let rows = connection.fetch(sql, vec![]).await?;
         let row = rows.first().ok_or_else(|| Error::internal("the head row is missing"))?;
         feed.start_at(row.int(0)?, row.int(1)?);
         let (sender, queue) = channel(QUEUE);
-        let checkpoints = connection.checkpoints();
+        let (dialect, checkpoints) = (connection.dialect(), connection.checkpoints());
         let tx = Tx::new(connection, Arc::clone(&feed));
-        tokio::spawn(run(queue, tx, feed, clock, checkpoints));
+        let work = run(queue, tx, feed, clock, checkpoints);
+        match dialect {
+            Dialect::Sqlite => {
+                let runtime = Handle::current();
+                let thread = std::thread::Builder::new().name("sqlite-writer".to_owned());
+                thread.spawn(move || runtime.block_on(work)).map_err(Error::internal)?;
+            }
+            Dialect::Postgres => drop(tokio::spawn(work)),
+        }
         Ok(Self { queue: sender })
     }
 
