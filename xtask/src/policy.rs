@@ -107,6 +107,7 @@ pub(crate) struct Outsider {
 /// What only some crates may depend on; a service that holds rules knows neither SQL nor sockets.
 pub(crate) const OUTSIDERS: &[Outsider] = &[
     Outsider { name: "sqlx", homes: &["mcplane-db"] },
+    Outsider { name: "rusqlite", homes: &["mcplane-db"] },
     Outsider {
         name: "kube",
         homes: &[
