@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::checkpoint::Checkpoints;
 use crate::error::from_sqlx;
 use crate::migrate;
-use crate::sql::{Arg, Connection, Dialect, Row};
+use crate::sql::{Arg, Connection, Dialect, Row, execute_postgres};
 use crate::sqlite::{self, SqliteWriter};
 
 /// How long a server may take to answer one statement. A host that vanished never answers, and everybody waits behind
@@ -118,7 +118,7 @@ impl WriteConnection {
         match self.current()? {
             Open::Sqlite(connection) => connection.execute(&sql.into(), &args),
             Open::Postgres(connection) => {
-                let answer = timeout(PATIENCE, Connection::Postgres(connection).execute(sql, args)).await;
+                let answer = timeout(PATIENCE, execute_postgres(connection, sql, args)).await;
                 answer.unwrap_or_else(|_| self.give_up())
             }
         }

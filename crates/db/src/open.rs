@@ -99,6 +99,7 @@ const SQLITE_READERS: u32 = 4;
 const POSTGRES_READERS: u32 = 8;
 /// How long [`Db::close`] waits for readers.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
 impl Db {
     /// Opens the database, creates or migrates its schema and starts its writer.
     ///

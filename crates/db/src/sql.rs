@@ -291,21 +291,16 @@ impl Connection<'_> {
             }
         })
     }
+}
 
-    pub(crate) async fn execute(&mut self, sql: impl Into<Cow<'static, str>>, args: Vec<Arg>) -> Result<u64> {
-        let sql = AssertSqlSafe(sql.into());
-        match self {
-            Self::Sqlite(connection) => sqlx::query_with(sql, sqlite_arguments(args)?)
-                .execute(&mut **connection)
-                .await
-                .map(|done| done.rows_affected()),
-            Self::Postgres(connection) => sqlx::query_with(sql, postgres_arguments(args)?)
-                .execute(&mut **connection)
-                .await
-                .map(|done| done.rows_affected()),
-        }
-        .map_err(from_sqlx)
-    }
+/// The number of rows that a statement touched; SQLite's writer has its own.
+pub(crate) async fn execute_postgres(
+    connection: &mut PgConnection,
+    sql: impl Into<Cow<'static, str>>,
+    args: Vec<Arg>,
+) -> Result<u64> {
+    let query = sqlx::query_with(AssertSqlSafe(sql.into()), postgres_arguments(args)?);
+    query.execute(connection).await.map(|done| done.rows_affected()).map_err(from_sqlx)
 }
 
 fn sqlite_arguments(args: Vec<Arg>) -> Result<SqliteArguments> {
