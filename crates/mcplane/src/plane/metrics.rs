@@ -2,7 +2,7 @@
 //!
 //! Labels are of routes that exist: those of revisions that are gone and of routes that nobody has any more are dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use mcplane_delivery::gateway::{Answered, Observe};
@@ -40,8 +40,15 @@ struct Series {
 type Known = BTreeMap<String, BTreeMap<String, Arc<Series>>>;
 
 #[derive(Debug, Default)]
+struct Routes {
+    known: Known,
+    /// What may have series. An answer may come after its route is gone, and must not bring the series back.
+    routed: HashSet<(String, String)>,
+}
+
+#[derive(Debug, Default)]
 struct Counts {
-    known: RwLock<Known>,
+    routes: RwLock<Routes>,
     /// What the gateway answered itself.
     own: Codes,
 }
@@ -55,25 +62,30 @@ impl Counted {
         registry.register_collector(Box::new(self.clone()));
     }
 
-    /// Drops what is of routes that are gone.
-    pub(super) fn retain(&self, routed: impl Fn(&str, &str) -> bool) {
-        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
-        for (destination, versions) in &mut *known {
-            versions.retain(|version, _| routed(destination, version));
+    /// Counts what goes to these destinations and versions, and drops what is of others. Routes are told of before they are
+    /// taken.
+    pub(super) fn route(&self, routed: HashSet<(String, String)>) {
+        let mut routes = self.0.routes.write().unwrap_or_else(PoisonError::into_inner);
+        for (destination, versions) in &mut routes.known {
+            versions.retain(|version, _| routed.contains(&(destination.clone(), version.clone())));
         }
-        known.retain(|_, versions| !versions.is_empty());
+        routes.known.retain(|_, versions| !versions.is_empty());
+        routes.routed = routed;
     }
 
-    fn series(&self, destination: &str, version: &str) -> Arc<Series> {
-        let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known.get(destination).and_then(|versions| versions.get(version)) {
-            return Arc::clone(found);
+    fn series(&self, destination: &str, version: &str) -> Option<Arc<Series>> {
+        let routes = self.0.routes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = routes.known.get(destination).and_then(|versions| versions.get(version)) {
+            return Some(Arc::clone(found));
         }
-        drop(known);
-        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
-        let versions = known.entry(destination.to_owned()).or_default();
+        drop(routes);
+        let mut routes = self.0.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let key = (destination.to_owned(), version.to_owned());
+        if !routes.routed.contains(&key) {
+            return None;
+        }
         let made = || Arc::new(Series { codes: Codes::default(), seconds: Histogram::new(BUCKETS) });
-        Arc::clone(versions.entry(version.to_owned()).or_insert_with(made))
+        Some(Arc::clone(routes.known.entry(key.0).or_default().entry(key.1).or_insert_with(made)))
     }
 }
 
@@ -81,7 +93,7 @@ impl Observe for Counted {
     fn answered(&self, answer: Answered<'_>) {
         let code = answer.status.as_u16();
         let Some(destination) = answer.destination else { return self.0.own.count(code) };
-        let series = self.series(&destination.host, &destination.subset);
+        let Some(series) = self.series(&destination.host, &destination.subset) else { return };
         series.codes.count(code);
         series.seconds.observe(answer.latency.as_secs_f64());
     }
@@ -89,7 +101,7 @@ impl Observe for Counted {
 
 impl Collector for Counted {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.0.routes.read().unwrap_or_else(PoisonError::into_inner).known.clone();
         let all = || {
             known.iter().flat_map(|(destination, versions)| {
                 versions.iter().map(move |(version, series)| (destination.as_str(), version.as_str(), series))
@@ -155,6 +167,9 @@ mod tests {
             encode(&mut text, &registry).unwrap();
             text
         };
+        let routed =
+            |versions: &[&str]| versions.iter().map(|one| ("iris.default".to_owned(), (*one).to_owned())).collect();
+        counted.route(routed(&["one", "two"]));
         let (one, two) = (Destination::new("iris.default", "one"), Destination::new("iris.default", "two"));
         for destination in [Some(&one), Some(&one), Some(&two), None] {
             let status = if destination.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
@@ -169,7 +184,9 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
-        counted.retain(|_, version| version == "two");
+        counted.route(routed(&["two"]));
+        let late = Answered { destination: Some(&one), status: StatusCode::OK, latency: Duration::from_millis(3) };
+        counted.answered(late);
         let text = told();
         assert!(!text.contains("\"one\"") && text.contains("\"two\""), "{text}");
     }

@@ -95,9 +95,9 @@ impl Watcher {
             options: &self.options,
         });
         let upstreams = self.upstreams(&built, kept);
+        self.counted.route(std::mem::take(&mut built.routed));
         self.gateway.replace(std::mem::take(&mut built.routes), upstreams);
         self.fleet.pin(std::mem::take(&mut built.pins));
-        self.counted.retain(|host, version| built.routed.contains(&(host.to_owned(), version.to_owned())));
         let notes: HashSet<Note> = std::mem::take(&mut built.notes).into_iter().collect();
         let news: Vec<Note> = notes.difference(&kept.notes).cloned().collect();
         kept.notes = notes;
