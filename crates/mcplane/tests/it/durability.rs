@@ -26,8 +26,8 @@ fn sqlite_answers_follow_the_sync_of_their_batch() {
     let mut server = Server::stopped(env!("CARGO_BIN_EXE_mcplane"), Backend::Sqlite, &[]);
     let trace = server.scratch().join("trace");
     let calls = "trace=fsync,fdatasync,write,writev,pwrite64,pwritev,sendto,sendmsg";
-    // A disk whose syncs take as long as a real one's; on a faster one no write would have to wait for another's.
-    let disk = "inject=fsync,fdatasync:delay_exit=5000";
+    // A disk that is slower than requests are under strace: on a fast one hardly a write waits for another's sync.
+    let disk = "inject=fsync,fdatasync:delay_exit=50000";
     let mut strace: Vec<std::ffi::OsString> =
         ["strace", "-f", "-qq", "-y", "-s", "100000", "-e", "signal=none", "-e", calls, "-e", disk, "-o"]
             .map(Into::into)
