@@ -27,7 +27,7 @@ fn sqlite_answers_follow_the_sync_of_their_batch() {
     let trace = server.scratch().join("trace");
     let calls = "trace=fsync,fdatasync,write,writev,pwrite64,pwritev,sendto,sendmsg";
     // A disk that is slower than requests are under strace: on a fast one hardly a write waits for another's sync.
-    let disk = "inject=fsync,fdatasync:delay_exit=50000";
+    let disk = "inject=fsync,fdatasync:delay_exit=20000";
     let mut strace: Vec<std::ffi::OsString> =
         ["strace", "-f", "-qq", "-y", "-s", "100000", "-e", "signal=none", "-e", calls, "-e", disk, "-o"]
             .map(Into::into)
@@ -66,9 +66,11 @@ fn sqlite_answers_follow_the_sync_of_their_batch() {
     let calls = parse(&std::fs::read_to_string(&trace).unwrap());
     let faults: Vec<String> = markers.iter().filter_map(|marker| fault(&calls, marker)).collect();
     assert!(faults.is_empty(), "{} of {}: {}", faults.len(), markers.len(), faults.join("\n"));
-    let syncs = calls.iter().filter(|call| is_sync(call)).count();
+    // The start has syncs of its own.
+    let during = calls.iter().skip_while(|call| !markers.iter().any(|marker| call.text.contains(marker)));
+    let syncs = during.filter(|call| is_sync(call)).count();
     println!("{} creates of {CLIENTS} clients, {syncs} syncs of the log", markers.len());
-    assert!(syncs < markers.len(), "writes of several clients share a sync: {syncs} for {}", markers.len());
+    assert!(syncs * 2 < markers.len(), "writes of several clients share a sync: {syncs} for {}", markers.len());
 }
 
 fn is_sync(call: &Call) -> bool {
